@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from libvalkey import pack_command
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
@@ -333,4 +334,4 @@ class Probe:
 
 def size(*commands: tuple[str, ...]) -> int:
     """Bytes that commands take in the replication stream."""
-    return sum(len(f"*{len(words)}\r\n") + sum(len(f"${len(one)}\r\n{one}\r\n") for one in words) for words in commands)
+    return sum(len(pack_command(words)) for words in commands)

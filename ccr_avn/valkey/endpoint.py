@@ -6,17 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from valkey.connection import SSLConnection, parse_url
 
 from ccr_avn import clock
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import Task
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.dial import Place, dial
-
-SCHEMES = {"rediss": True, "valkeys": True, "redis": False, "valkey": False}
-"""Whether each means TLS."""
 
 SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
 """Seconds: the shortest idle time-out that a service can have, and the longest pause on a connection that must stay."""
@@ -56,7 +55,7 @@ class Endpoint:
 
     @property
     def place(self) -> Place:
-        return _parsed(self.uri).place
+        return _place(self.uri)
 
     @property
     def address(self) -> str:
@@ -66,39 +65,35 @@ class Endpoint:
 
     @property
     def tls(self) -> bool:
-        return SCHEMES.get(_parsed(self.uri).scheme, False)
+        return _parsed(self.uri).get("connection_class") is SSLConnection
 
 
-class _Parsed(NamedTuple):
-    scheme: str = ""  # empty: the URI can't be used
-    place: Place = ("", 6379)
-    username: str | None = None
-    password: str | None = None
-
-
-def _parsed(uri: str) -> _Parsed:
+def _parsed(uri: str) -> dict[str, Any]:
+    """As valkey-py has it; empty: the URI can't be used."""
     try:
-        parts = urlsplit(uri)
-        host = parts.hostname or ""
-        scheme = parts.scheme if host.encode("idna") else ""
-        user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
-        return _Parsed(scheme, (host, parts.port or 6379), user, password)
+        found: dict[str, Any] = parse_url(uri)
+        return found if found.get("host", "").encode("idna") else {}
     except ValueError:  # its port is no number, say
-        return _Parsed()
+        return {}
+
+
+def _place(uri: str) -> Place:
+    found = _parsed(uri)
+    return found.get("host", ""), found.get("port", 6379)
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:
     """The endpoint as keyword arguments of a valkey-py connection. Raises: Unreachable: its address can't be used."""
     found = _parsed(endpoint.uri)
-    if found.scheme not in SCHEMES:
+    if not found:
         raise Unreachable(
             f"the address of {endpoint.service} can't be used",
-            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme is none of {', '.join(SCHEMES)}",
+            detail="it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme is none of rediss, valkeys, redis, valkey",
             hint=f"inspect it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
             passing=False,
         )
-    host, port = found.place
-    return {"host": host, "port": port, "username": found.username, "password": found.password}
+    host, port = endpoint.place
+    return {"host": host, "port": port, "username": found.get("username"), "password": found.get("password")}
 
 
 def addresses(service: Service) -> dict[str, str]:
@@ -106,7 +101,7 @@ def addresses(service: Service) -> dict[str, str]:
     uri = service.uri.get_secret_value() if service.uri else ""
     if not uri:
         return {}
-    if not _parsed(uri).scheme:
+    if not _parsed(uri):
         return {"dynamic": uri}  # whoever connects says that it can't be used
     found = {
         one.route: at(uri, one.host, one.port)
@@ -127,7 +122,7 @@ def at(uri: str, host: str, port: int) -> str:
 def best_address(known: Mapping[str, str]) -> str:
     """The URI to use: the public one if the dynamic one takes no connection and it does."""
     dynamic, public = known["dynamic"], known.get("public")
-    if public is None or _parsed(dynamic).place == _parsed(public).place:
+    if public is None or _place(dynamic) == _place(public):
         return dynamic
     key = frozenset(known.items())
     if key not in _chosen or _chosen[key][1] < clock.monotonic():
@@ -141,7 +136,7 @@ def _first_that_answers(uris: tuple[str, ...]) -> str | None:
     until = clock.monotonic() + LIMIT
 
     def answers(uri: str) -> bool:
-        with suppress(OSError, ValueError), dial(_parsed(uri).place, until):
+        with suppress(OSError, ValueError), dial(_place(uri), until):
             return True
         return False
 
