@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,20 +49,10 @@ def temporary_replica(story: Story) -> str:
     return "may be there" if sent and story.changed is not False else "not made"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
-    """A run that changed something and has not ended: it was killed, or is still running. ``next``: what resumes it."""
+def unfinished(project: str | None, now: float) -> tuple[Story, ...]:
+    """Of each pair the run on this machine that changed something and has no end, where no later one on it ended well.
 
-    run: str
-    command: str
-    services: tuple[str, ...]
-    next: tuple[str, ...]
-
-
-def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
-    """Of each pair the run on this machine that has no end, where no later one on the pair ended well.
-
-    What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
+    It was killed, or is still running. What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
     """
     found, settled = [], set[tuple[str, ...]]()
     for path, about in journal.of(project, *LASTING):
@@ -77,9 +66,7 @@ def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
         lasts = about.command == "enable" or standing(story) or (_paused_until(story) or 0) > now
         if story.changed is not False and lasts:
             settled.add(about.services)
-            found.append(
-                Unfinished(run=story.run, command=story.command, services=about.services, next=next_command(story))
-            )
+            found.append(story)
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.history.journals import drills_of
+from ccr_avn.history.resume import next_command
 from ccr_avn.monitoring.collect import NO_LOOK, Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.status import Known, PairStatus, Verdict
@@ -95,9 +96,9 @@ def _verdicts(one: PairStatus) -> Iterable[Verdict]:
 def _of_a_pair(one: PairStatus) -> Iterable[Verdict]:
     pair = one.pair
     for run in one.known.unfinished:
-        if {pair.primary_name, pair.replica_name or pair.primary_name} <= set(run.services):
+        if {pair.primary_name, pair.replica_name or pair.primary_name} <= {run.primary, run.replica}:
             what = f"run {run.run} on this machine ({run.command}) has not ended: it was killed, or is still running"
-            yield "warning", what, run.next
+            yield "warning", what, next_command(run)
     if pair.missing:
         yield "critical", f"the expected pair is missing: {pair.missing}", ()
         if one.replica.side and one.replica.side.role == "slave":
@@ -160,7 +161,7 @@ def _paused(one: PairStatus) -> Iterable[Verdict]:
     promoted = one.pair.replica_name if replica and replica.role == "master" else "".join(one.later[:1])
     if promoted and not is_old:
         yield "warning", what, ("ccr-avn", "switchover", name, promoted, *flag)
-    elif is_old or any(name in run.services for run in one.known.unfinished):
+    elif is_old or any(name in (run.primary, run.replica) for run in one.known.unfinished):
         yield "warning", what, ()  # what is next was said with the promotion or the run
     else:
         unfence = shlex.join(("ccr-avn", "unfence", name, *flag))

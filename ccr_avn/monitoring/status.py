@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
-from ccr_avn.history.resume import Unfinished
+from ccr_avn.history.story import Story
 from ccr_avn.monitoring.collect import NO_LOOK, Look, admission
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.printable import for_nagios, printable
@@ -56,7 +56,7 @@ class Known:
     warn: int = 10 * 1024 * 1024
     crit: int = 100 * 1024 * 1024
     project: Project = field(default_factory=Project)
-    unfinished: tuple[Unfinished, ...] = ()
+    unfinished: tuple[Story, ...] = ()
     compared: Callable[[str], Collection[ComparedState]] = lambda _: ()
 
 

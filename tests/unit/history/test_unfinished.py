@@ -23,7 +23,8 @@ def run(number: int) -> str:
 
 
 def found(now: float = LATER) -> list[tuple[str, ...]]:
-    return [(one.run, one.command, *one.services, " ".join(one.next[:4])) for one in resume.unfinished("p", now)]
+    stories = resume.unfinished("p", now)
+    return [(one.run, one.command, one.primary, one.replica, " ".join(resume.next_command(one)[:4])) for one in stories]
 
 
 UNDER_WAY: dict[str, tuple[str, tuple[Event, ...]]] = {

@@ -2,17 +2,20 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.lineage import Origin, Recorded
-from ccr_avn.history.resume import Unfinished
+from ccr_avn.history.records import Record
+from ccr_avn.history.story import summarize
 from ccr_avn.monitoring import status
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.output import overview
+from ccr_avn.plan.events import RunStarted
 from ccr_avn.procedures.gates.settings import NOBODY
 from tests.support.factories import HISTORY, listed, row, side
 from tests.support.monitored import (
@@ -29,11 +32,16 @@ from tests.support.monitored import (
     promoted,
 )
 
+PAIR = {"primary": "eu", "replica": "us"}
 DESCRIBED = {"user_config": {"ip_filter": [{"network": NOBODY, "description": "closed"}]}}
 OFF = {"state": "POWEROFF"}
 DEAD = {"state": "REBUILDING"}
 FORK = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
-RUN = Unfinished(run="R", command="switchover", services=("eu", "us"), next=("ccr-avn", "switchover", "eu", "us"))
+BEGUN = RunStarted(
+    at=0, run="R", command="switchover", title="", slugs=(), facts=PAIR, argv=("switchover", *PAIR.values())
+)
+RUN = summarize(Record(path=Path("R"), lines=(), half=False, head="", events=(BEGUN,), started=BEGUN, ended=None))
+RESUMED = ("ccr-avn", *BEGUN.argv)
 SWITCHOVER = ("ccr-avn", "switchover", "eu", "us", "--project", "p")
 
 
@@ -179,15 +187,15 @@ def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
     looks = {**MASTER, "eu": Look(side=side("master", paused_seconds=42.0))}
     found = judged(untagged(made("eu", 1), made("us", 2), proven=False), looks, unfinished=(RUN,))
     assert {name: (one.standing, one.health, one.next[0]) for name, one in found.items()} == {
-        "eu": ("old primary, still open", "critical", RUN.next),
-        "us": ("current primary", "warning", RUN.next),
+        "eu": ("old primary, still open", "critical", RESUMED),
+        "us": ("current primary", "warning", RESUMED),
     }
     reasons = "; ".join(found["eu"].reasons)
     for part in ("run R on this machine", "the promotion of us was sent", "writes on eu are paused, for 42.0 s more"):
         assert part in reasons
     line, code = status.nagios_line(tuple(found.values()))
     assert (code, "next: ccr-avn switchover eu us" in line) == (2, True)
-    assert found["eu"].as_dict()["next"][0] == list(RUN.next)
+    assert found["eu"].as_dict()["next"][0] == list(RESUMED)
     assert "next: ccr-avn switchover eu us" in overview.troubles(tuple(found.values()))
 
 
@@ -207,7 +215,7 @@ def test_writes_that_may_have_been_paused_for_a_promotion_are_not_to_be_resumed(
     pair = listed(made("eu", 1, shared), made("us", 2, shared))
     assert SWITCHOVER in judged(pair, looks)["eu/us"].next
     own = judged(pair, {"eu": paused}, unfinished=(RUN,))["eu/us"]
-    assert own.next == (RUN.next,)
+    assert own.next == (RESUMED,)
     assert "unfence" not in "".join(own.reasons)
 
 
