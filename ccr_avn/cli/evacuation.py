@@ -27,13 +27,12 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
 from ccr_avn.evacuate.choose import Choice, judge, left_by, select
-from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Schedule, State, Turn
 from ccr_avn.history.journals import drills_of
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.progress import PairTable, PlainProgress, report
+from ccr_avn.output.progress import PairPhases, PlainProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
@@ -159,7 +158,9 @@ class Evacuation(Common):
         sys.setswitchinterval(SWITCH)
         want = self.want
         schedule = Schedule(parallel=want.parallel, canary=want.canary, stop_after=want.stop_after, stop=self.stop)
-        self.began, self.program, self.phases = session.began, known(path), PairPhases([one.name for one in moves])
+        in_place = sys.stderr is not None and sys.stderr.isatty()
+        self.phases = PairPhases([one.name for one in moves], in_place=in_place)
+        self.began, self.program = session.began, known(path)
         turns = self._share_avn(path, several=lambda: len(schedule.under_way) > 1)
         choices, results, one_at_a_time = {one.name: one for one in moves}, self._result.pairs, new_lock()
 
@@ -179,9 +180,7 @@ class Evacuation(Common):
                 session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, result=how))
             return result.ended
 
-        table = PairTable(self.phases) if sys.stderr is not None and sys.stderr.isatty() else None
-        self.phases.changed = table.changed if table else report
-        with table.live if table else nullcontext():
+        with self.phases.live or nullcontext():
             schedule.run(list(choices), work, tick=self._answer_stop)
         self._result.slowed, self._result.full = turns.slowed, schedule.full
 

@@ -15,11 +15,10 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused, as_dict, outcome_of
 from ccr_avn.evacuate.avn_turns import AvnTurns, PairAvn, ServiceList
 from ccr_avn.evacuate.choose import Choice, Want
-from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import RunSignals, State, Stop, Turn
 from ccr_avn.history.journal import new_run
 from ccr_avn.history.journals import JournalsHere
-from ccr_avn.output.progress import PairProgress
+from ccr_avn.output.progress import PairPhases, PairProgress
 from ccr_avn.plan import events
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import Failover

@@ -8,8 +8,8 @@ from ccr_avn.cli.options import How
 from ccr_avn.cli.pair_run import Common, PairResult, PairRun
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Want
-from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import State
+from ccr_avn.output.progress import PairPhases
 from ccr_avn.process import Answer
 
 WANT = Want(cloud=("google-europe-west1",), write_env_dir=Path("env"))

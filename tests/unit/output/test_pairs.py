@@ -5,9 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.output import console as outputs
-from ccr_avn.output.progress import PairProgress, PairTable, change_of, report
+from ccr_avn.output.progress import PairPhases, PairProgress, change_of
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 from tests.support.operator import STAMP
@@ -42,7 +41,7 @@ def promotes(phases: PairPhases, name: str) -> None:
 def shown(phases: PairPhases, height: int = 24) -> list[str]:
     screen = io.StringIO()
     console = Console(file=screen, width=80, height=height, color_system=None)
-    console.print(PairTable(phases).picture(console))
+    console.print(phases.picture(console))
     return [line.rstrip() for line in screen.getvalue().splitlines()]
 
 
@@ -100,7 +99,6 @@ def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(
 ) -> None:
     outputs.prepare(json=False)
     phases = PairPhases(["p0/r0"])
-    phases.changed = report
     progress = PairProgress("p0/r0", phases)
     promotes(phases, "p0/r0")
     progress(events.StepStarted(at=0, slug="close", purpose="", rule="", limit=0))
