@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import shlex
 import shutil
 import signal
@@ -18,14 +17,17 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ccr_avn.errors import UsageError
+from ccr_avn.process import raise_descriptors
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, SandboxOptions, checked
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import with_certificates
 from ccr_avn.sandbox.web import Fault, RunningSandbox
+from ccr_avn.signals import handled
 
 SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
 MARK = "(ccr-avn sandbox)"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 BESIDE = Path(sys.executable).parent
 """Where this ccr-avn and its avn are: they come first, wherever a start-up file has put others."""
 
@@ -110,9 +112,7 @@ def running(options: SandboxOptions, faults: tuple[dict[str, Any], ...] = ()) ->
         UsageError: the files for TLS can't be used, or a fault is none.
         ModuleNotFoundError: the packages of the extra ``sandbox`` are not installed.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a port is kept for each service
-    with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_descriptors()  # a port is kept for each service
     keeper = Keeper()
     with contextlib.ExitStack() as stack:
         stack.callback(keeper.close)
@@ -153,7 +153,7 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
     Raises:
         UsageError: there is no such command.
     """
-    with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options, faults) as sandbox:
+    with handled(ENDING, _exit_by), running(options, faults) as sandbox:
         inside, more = command, dict[str, str]()
         if is_interactive(command) and sys.stdin.isatty():
             sys.stderr.write(
@@ -185,7 +185,7 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
 def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
     """Print the export lines and stay until a signal comes: Ctrl-C is the usual one."""
     try:
-        with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options, faults) as sandbox:
+        with handled(ENDING, _exit_by), running(options, faults) as sandbox:
             for name, value in sandbox.environment().items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
             sys.stdout.write(f'PS1="{MARK} ${{PS1-}}"\n')
@@ -199,16 +199,6 @@ def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
         return 0
 
 
-@contextlib.contextmanager
-def _exit_at(*signals: signal.Signals) -> Iterator[None]:
-    """Meanwhile these end us, with everything undone that must be. One that was ignored when we were started stays so."""
-
-    def exit_by(number: int, _: FrameType | None) -> NoReturn:
-        sys.exit(128 + number)
-
-    before = {one: signal.signal(one, exit_by) for one in signals if signal.getsignal(one) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _exit_by(number: int, _: FrameType | None) -> NoReturn:
+    """With everything undone that must be."""
+    sys.exit(128 + number)

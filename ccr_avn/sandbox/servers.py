@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, Literal
 
 import valkey
 
+from ccr_avn.background import Repeated
 from ccr_avn.sandbox import configuration
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, ReservedPort, Server, find_binary
 from ccr_avn.sandbox.records import SandboxOptions
@@ -72,50 +72,6 @@ class Keeper:
         self._shell.wait()
 
 
-Connect = Callable[[Server, float], "contextlib.closing[Any]"]
-
-
-def begin_activity(
-    options: SandboxOptions, primaries: Callable[[], list[Server]], connect: Connect
-) -> Callable[[], None]:
-    """What the platform itself may do, again and again: write, end write pauses, stay connected.
-
-    ``connect``: as the platform, with a time limit in seconds. What is returned ends all of it.
-    """
-    over, agents = threading.Event(), dict[int, Any]()
-
-    def asked(server: Server, command: str) -> None:
-        with connect(server, 0.2) as client:
-            client.execute_command(*command.split())
-
-    def stay_connected(server: Server) -> None:
-        """As the service's own default user."""
-        agent = valkey.Valkey(INTERNAL, server.port, password=server.password, client_name="agent", max_connections=1)
-        agents.setdefault(server.port, agent).ping()
-
-    def again(every: float, act: Callable[[Server], None]) -> None:
-        while not over.wait(every):
-            for server in primaries():
-                with contextlib.suppress(Exception):  # held back or gone: the next time, then
-                    act(server)
-
-    wanted: dict[Callable[[Server], None], float] = {
-        partial(asked, command="INCR platform:heartbeat"): options.platform_writes,
-        partial(asked, command="CLIENT UNPAUSE"): options.platform_lifts_pauses,
-        stay_connected: 0.1 if options.platform_connects else 0.0,
-    }
-    threads = [Thread(target=again, args=(every, act), daemon=True) for act, every in wanted.items() if every]
-    for thread in threads:
-        thread.start()
-
-    def end() -> None:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-    return end
-
-
 class ValkeyServers:
     """All servers of a sandbox. A keeper sees to it that they end with this process, even if it is killed."""
 
@@ -128,7 +84,17 @@ class ValkeyServers:
         self._keeper.tell("sweep", self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
-        self._end_activity = begin_activity(options, self._primaries, self._client)
+        self._agents: dict[int, Any] = {}
+        wanted: dict[Callable[[Server], None], float] = {
+            partial(self._ask, command="INCR platform:heartbeat"): options.platform_writes,
+            partial(self._ask, command="CLIENT UNPAUSE"): options.platform_lifts_pauses,
+            self._stay_connected: 0.1 if options.platform_connects else 0.0,
+        }
+        self._activity = [
+            Repeated(partial(self._act, act), partial(float, every), "activity")
+            for act, every in wanted.items()
+            if every
+        ]
 
     # -- what the platform does
 
@@ -269,11 +235,31 @@ class ValkeyServers:
         return process.pid if process else 0
 
     def close(self) -> None:
-        self._end_activity()
+        for one in self._activity:
+            one.stop()
+            one.join(START_LIMIT)
         for name in tuple(self._servers):
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
         self._keeper.close()
+
+    # -- what the platform itself does, again and again
+
+    def _act(self, act: Callable[[Server], None]) -> None:
+        with self._lock:
+            primaries = [one for one in self._servers.values() if one.source is None and one.alive and not one.frozen]
+        for server in primaries:
+            with contextlib.suppress(Exception):  # held back or gone: the next time, then
+                act(server)
+
+    def _ask(self, server: Server, command: str) -> None:
+        with self._client(server, 0.2) as client:
+            client.execute_command(*command.split())
+
+    def _stay_connected(self, server: Server) -> None:
+        """As the service's own default user."""
+        agent = valkey.Valkey(INTERNAL, server.port, password=server.password, client_name="agent", max_connections=1)
+        self._agents.setdefault(server.port, agent).ping()
 
     # -- bringing a server to what is wanted of it
 
@@ -375,10 +361,6 @@ class ValkeyServers:
         return contextlib.closing(
             valkey.Valkey(INTERNAL, server.port, username="platform", password=self._admin, socket_timeout=timeout)
         )
-
-    def _primaries(self) -> list[Server]:
-        with self._lock:
-            return [one for one in self._servers.values() if one.source is None and one.alive and not one.frozen]
 
 
 class NoServers:

@@ -37,8 +37,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
 )
 """The rooms by floor: each may import from its own floor and from those before it."""
 
-ALONE = {"sandbox": {"errors", "options", "sandbox"}}
-"""Rooms that know nothing of the others."""
+ALONE = {"sandbox": {*ORDER[0], "sandbox"}}
+"""Rooms that know nothing of the others, but what serves all."""
 
 
 def room_of(module: str) -> str:
