@@ -146,7 +146,7 @@ class Looked(NamedTuple):
 
 def _repeat(look: Callable[[], Looked], every: float, failed: int) -> int:
     """The exit code of the last look."""
-    from ccr_avn.output.screen import Repeated
+    from ccr_avn.output.overview import Repeated
 
     return Repeated(lambda: (_table(seen := look()), seen.code), every, failed).go_on()
 

@@ -19,7 +19,7 @@ from ccr_avn.monitoring.probe import Probe, Sample, Stats
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.options import Opt, Primary, Replica, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
-from ccr_avn.output.screen import screen, summary_lines
+from ccr_avn.output.overview import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint

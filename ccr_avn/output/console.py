@@ -275,6 +275,11 @@ def emitted(text: str) -> str:
     return printable(redacted(text))
 
 
+def emitted_line(text: str) -> str:
+    """The same of what must stay one line: a name, a cell, a reason."""
+    return printable_line(emitted(text))
+
+
 def secure_streams() -> None:
     """Before anything else is opened: no file that we open may become standard output, and no character is an error."""
     for number in range(3):

@@ -12,11 +12,10 @@ from rich.text import Text
 from ccr_avn import clock
 from ccr_avn.background import new_lock
 from ccr_avn.output import console
-from ccr_avn.output.console import emitted
+from ccr_avn.output.console import emitted, emitted_line
 from ccr_avn.output.tables import live, shortened
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Finding
-from ccr_avn.printable import printable_line
 from ccr_avn.units import format_duration
 
 Sink = Callable[[events.Event], None]
@@ -127,7 +126,7 @@ class LiveProgress(PlainProgress):
         limit = f" of {self._step.limit:g}" if 0 < self._step.limit < FOREVER else ""
         elapsed = f" ({clock.monotonic() - self._began:.0f}{limit} s)"
         seen = f"; {self._seen}" if self._seen else ""
-        rest = printable_line(emitted(f": {self._step.purpose}{seen}"))  # behind what no narrow terminal may cut
+        rest = emitted_line(f": {self._step.purpose}{seen}")  # behind what no narrow terminal may cut
         line = Text.assemble(("… ", "cyan"), self._step.slug, (elapsed, "dim"), rest)
         line.no_wrap, line.overflow = True, "ellipsis"
         return line
@@ -254,7 +253,7 @@ class PairPhases:
 
     def _row(self, one: PairPhase, names: int) -> Text:
         outage = self.outage_of(one)
-        text = "" if one.phase == "done" else printable_line(emitted(one.text))  # that it is says enough
+        text = "" if one.phase == "done" else emitted_line(one.text)  # that it is says enough
         row = Text(f"{shortened(one.name, names):{names}} ")
         row.append(f"{one.phase:9}", style=STYLES[one.phase])
         return row.append(f" {format_duration(outage) if outage else '':>9} {text}")

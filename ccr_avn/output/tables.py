@@ -9,8 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ccr_avn.output.console import Name, emitted, outlet
-from ccr_avn.printable import printable_line
+from ccr_avn.output.console import Name, emitted_line, outlet
 
 GAP = 2
 UNLIMITED = 10**6
@@ -43,7 +42,7 @@ def text(rows: Sequence[Sequence[str]], columns: Sequence[Column] = (), to: Name
 
 def fitted(rows: Sequence[Sequence[str]], columns: Sequence[Column], room: int) -> tuple[Table, list[str]]:
     """The table in that many columns of a terminal, and the heads for which there was no room."""
-    cells = [[printable_line(emitted(cell)) for cell in row] for row in rows]
+    cells = [[emitted_line(cell) for cell in row] for row in rows]
     full, wanted, least = zip(*(_widths(*column) for column in zip(columns, *cells, strict=True)), strict=True)
     widths: dict[int, int] = {}
     for at in sorted(range(len(columns)), key=lambda at: columns[at].rank):
@@ -89,7 +88,7 @@ def rendered(what: RenderableType, to: Name) -> list[str]:
 
 def prose(said: str, to: Name) -> list[str]:
     """A sentence, wrapped between its words in a terminal."""
-    return rendered(Text(printable_line(emitted(said))), to)
+    return rendered(Text(emitted_line(said)), to)
 
 
 def shortened(name: str, width: int) -> str:

@@ -18,7 +18,7 @@ from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, Interrupted
 from ccr_avn.history.journals import Drilled
 from ccr_avn.monitoring.status import CODES
-from ccr_avn.output.screen import Repeated
+from ccr_avn.output.overview import Repeated
 from ccr_avn.procedures.drill.ours import TAG, made_tag
 from tests.support.factories import row
 from tests.support.monitored import CLOSED, failed_over, linked, made

@@ -16,7 +16,7 @@ from ccr_avn.errors import AvnError, UsageError
 from ccr_avn.monitoring.loop import Alert, Goal, Platform, watch
 from ccr_avn.monitoring.probe import EVENTS_KEPT, KEPT, Probe, Sample, Stats, happened, known
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.output.screen import picture, sparkline, summary_lines
+from ccr_avn.output.overview import picture, sparkline, summary_lines
 from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side
 
