@@ -62,31 +62,6 @@ def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None
     assert services(primary) == {"eu", "orders"}
 
 
-def test_checks_and_previews_make_nothing(primary: Operator) -> None:
-    checked = primary.ends(0, *QUICK, "--check", "--json")
-    assert json.loads(checked.out)["result"]["cost"]["usd_an_hour"] == 0.1
-    unsaid = primary.ccr("drill", "eu", "--replica-cloud", US)
-    assert unsaid.code == 2, "nobody is there to be asked"
-    primary.sandbox.platform.find("eu").user_config["valkey_persistence"] = "off"
-    assert primary.ccr(*QUICK, "--check").code == 4
-    assert primary.sandbox.changes() == []
-
-
-def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
-    """It changes no health and no exit code."""
-    operator = paired(make())
-    before = operator.ccr("status")
-    assert (before.code, "no drill in 90 days from this machine: eu; ccr-avn drill eu" in before.out) == (0, True)
-    code, told = drilled(operator, how=BY_LINK)
-    assert code == 0, told
-    assert "no drill" not in operator.ccr("status").out
-    [pair] = json.loads(operator.ccr("status", "--json").out)["result"]["pairs"]
-    assert (pair["health"], pair["last_drill"]["run"]) == ("ok", told["run"])
-    checked = operator.ccr("switchover", "eu", "us", "--check")
-    assert f"last drill: today ({told['run']}, RTO " in checked.out
-    assert f"last drill: OK (eu: today ({told['run']}, RTO " in operator.ccr("doctor").out
-
-
 def test_killed_on_its_way_what_it_made_is_found_and_nothing_else_goes(primary: Operator) -> None:
     add_service(primary, STRANGER, "startup-4", US)
     child = runs_to(primary, "promote: avn", "--backup-timeout", "60")
@@ -213,36 +188,3 @@ def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
         one.flushall()
     done = primary.ccr(*QUICK)
     assert (done.code, "proven by values" in done.out) == (0, False), done.err
-
-
-def test_a_third_signal_ends_the_cleaning_and_what_may_be_left_is_reported(make: Make) -> None:
-    primary = primary_at(make(sync_delay=float("inf")))
-    primary.sandbox.faults.add(kind="hang", method="DELETE", path="/service/", seconds=60)
-    child = runs_to(primary, "link: waiting")
-    name = temporary_replica(primary)
-    begun = ("DELETE", f"/v1/project/sandbox/service/{name}")
-    child.send_signal(signal.SIGINT)
-    until(lambda: begun in primary.sandbox.changes(), "the cleaning to begin")
-    child.send_signal(signal.SIGTERM)
-    child.send_signal(signal.SIGHUP)
-    done = ended(child)
-    left = f"{name} may still exist, and is then billed: ccr-avn drill --clean --only {name}"
-    assert (done.code > 128, left in done.err) == (True, True), done.err
-
-
-def test_what_is_kept_by_a_drill_that_ends_early_is_reported(make: Make) -> None:
-    primary = primary_at(make(sync_delay=float("inf")))
-    child = runs_to(primary, "link: waiting", "--keep")
-    name = temporary_replica(primary)
-    child.terminate()
-    done = ended(child)
-    assert (done.code, f"{name} is kept, and billed, until: avn service terminate {name}" in done.err) == (153, True)
-
-
-def test_clean_names_what_is_still_being_created(primary: Operator) -> None:
-    primary.sandbox.faults.add(kind="hang", method="POST", path="/service$", seconds=60)
-    child = runs_to(primary, "temporary-replica: avn")
-    child.kill()
-    ended(child)
-    looked = primary.ccr("drill", "--clean", "--check")
-    assert (looked.code, "it may still appear" in looked.err, "eu-drill-" in looked.err) == (4, True, True), looked.err

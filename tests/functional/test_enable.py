@@ -88,18 +88,6 @@ def test_a_taken_replica_name_is_found_before_the_primary_is_made(operator: Oper
     assert both(operator)[0] == ["us"]
 
 
-@pytest.mark.parametrize("fix", ["-c valkey_persistence=rdb", "--power-on"])
-def test_a_primary_that_can_have_no_replica_stops_with_the_command_that_changes_that(
-    operator: Operator, fix: str
-) -> None:
-    create(operator, "eu", **({"valkey_persistence": "off"} if "persistence" in fix else {}))
-    if fix == "--power-on":
-        operator.sandbox.platform.update("eu", {"powered": False})
-    done = operator.enable()
-    assert (done.code, f"avn service update eu --project sandbox {fix}" in done.err) == (4, True), done.err
-    assert both(operator)[0] == ["eu"]
-
-
 def test_a_slow_backup_is_waited_for(make: Make) -> None:
     operator = make(backup_seconds=3600)
     child = operator.start("ccr-avn", *ENABLE)
@@ -110,22 +98,6 @@ def test_a_slow_backup_is_waited_for(make: Make) -> None:
     done = ended(child)
     assert done.code == 0, done.err
     assert "no backup yet" in done.err
-
-
-def test_403_although_there_is_a_backup_explains_both_causes(operator: Operator) -> None:
-    message = "Creation of a read replica not allowed under current plan"
-    operator.sandbox.faults.add(kind="status", method="POST", skip=1, status=403, message=message)
-    done = operator.enable()
-    assert done.code == 13
-    assert "no backup" in done.err
-    assert "startup-4" in done.err
-
-
-def test_a_wrong_token_or_project_fails_without_a_change(operator: Operator) -> None:
-    done = operator.enable(AIVEN_AUTH_TOKEN="wrong")
-    assert (done.code, "avn user login" in done.err) == (3, True), done.err
-    assert operator.enable("--project", "elsewhere").code == 3
-    assert operator.sandbox.changes() == []
 
 
 def test_a_check_tells_what_would_be_made_and_makes_nothing(operator: Operator) -> None:
@@ -148,14 +120,6 @@ def test_a_token_that_may_not_see_offers_and_vpcs_is_warned_not_refused(operator
     assert again.code == 0
     asked = [one["path"] for one in operator.sandbox.requests[before:]]
     assert not any(path.endswith("/service_types") for path in asked), "nothing is to be made: nothing is looked up"
-
-
-def test_a_replica_that_follows_late_is_waited_for(pair: Operator) -> None:
-    pair.sandbox.servers.cut_replication("us")
-    pair.ends(6, "verify", "eu", "us", "--link-timeout", "0")
-    child = pair.start("ccr-avn", "verify", "eu", "us", "--link-timeout", "60")
-    pair.sandbox.servers.heal("us")
-    assert ended(child).code == 0
 
 
 def test_killed_while_it_waits_for_the_link_the_same_command_finishes(operator: Operator) -> None:

@@ -103,20 +103,6 @@ def test_a_preview_is_a_section_for_each_and_needs_no_answer(operator: Operator)
     assert operator.ccr("evacuate", US, "--check").code == 0
 
 
-def test_ctrl_c_begins_no_more_and_the_same_command_goes_on(operator: Operator) -> None:
-    pairs(operator, 3)
-    operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration")
-    child = operator.start("ccr-avn", *GO)
-    until(operator.sandbox.changes, "the first promotion to be sent")
-    child.send_signal(signal.SIGINT)
-    stopped = ended(child)
-    assert stopped.code == 140, stopped.err
-    told = by_pair(stopped.out)
-    assert [one["state"] for one in told.values()] == ["done", "not begun", "not begun"]
-    done = operator.ends(0, *GO)
-    assert [one["state"] for one in by_pair(done.out).values()] == ["done", "done", "done"]
-
-
 def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator: Operator) -> None:
     pairs(operator, 2)
     operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration")
@@ -200,17 +186,3 @@ def test_fifty_pairs_with_writers_on_ten_lose_nothing(operator: Operator) -> Non
     for one, writers in load.items():
         assert missing(operator, writers.acknowledged, f"r{one}") == []
         assert lets_nobody_in(operator, f"p{one}")
-
-
-def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
-    pairs(operator, 3)
-    before = "sh -c 'test $CCR_OLD_PRIMARY != p1'"
-    wrong = "sh -c 'echo $CCR_OLD_PRIMARY $CCR_CHANGED >> wrong'"
-    done = operator.ends(14, *GO, "--before", before, "--on-failure", wrong)
-    assert {name: one["state"] for name, one in by_pair(done.out).items()} == {
-        "p0/r0": "done",
-        "p1/r1": "refused",
-        "p2/r2": "done",
-    }
-    assert (operator.home / "wrong").read_text() == "p1 no\n"
-    assert len(deletions(operator)) == 2

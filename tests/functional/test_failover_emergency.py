@@ -75,17 +75,6 @@ def test_a_rate_limit_is_waited_for_and_said(pair: Operator) -> None:
     pair.ends(0, *FAIL_OVER, says="retrying in 1 s, as the API requested")
 
 
-def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:
-    done = operator.ends(3, "status", AIVEN_WEB_URL="http://127.0.0.1:1")
-    assert "no network: 127.0.0.1:1 refuses connections" in done.err
-    assert "Pool" not in done.err
-    old = operator.home / "old-avn"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo aiven-client 2.10.0\nexit 2\n')
-    old.chmod(0o755)
-    for words in (FAIL_OVER, ("status",), ("gate", "last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
-        operator.ends(4, *words, "--avn", str(old), says="avn 2.10.0 is too old")
-
-
 @pytest.mark.slow
 def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(pair: Operator) -> None:
     for name in ("eu", "us"):

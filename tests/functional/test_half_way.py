@@ -253,24 +253,6 @@ def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator) ->
     assert missing(pair, load.acknowledged) == []
 
 
-@pytest.mark.slow
-def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator) -> None:
-    """By a foreign UNPAUSE and a write right behind the line that pauses."""
-    service = pair.sandbox.platform.services["eu"]
-    (pair.home / "lift.py").write_text(
-        f"import valkey; c = valkey.Valkey(port={service.port}, password='{service.password}'); "
-        "c.client_unpause(); c.set('past', 'x')"
-    )
-    text = pair.ccr("switchover", "eu", "us", "--dry-run").out
-    pasted, found = re.subn(r"^fence_token=.*$", r"\g<0>\npython lift.py", text, count=1, flags=re.MULTILINE)
-    assert found
-    done = pair.pastes(pasted)
-    assert done.code == 4, done.err
-    assert "did not hold" in done.err
-    assert not is_promoted(pair)
-    assert accepts(pair, "eu")
-
-
 def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None:
     """Kept in the journal before anything changes; the command that restores it works as it is printed."""
     networks = [{"network": "10.0.0.0/8", "description": None}, {"network": "127.0.0.0/8", "description": "here"}]

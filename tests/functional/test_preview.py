@@ -59,12 +59,6 @@ def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: 
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
-def test_a_pasted_preview_with_a_bad_token_stops_at_once(operator: Operator) -> None:
-    done = operator.pastes(operator.enable("--dry-run").out, AIVEN_AUTH_TOKEN="bad")
-    assert done.code == 3
-    assert len(operator.sandbox.requests) == 1
-
-
 def test_a_preview_passes_shellcheck() -> None:
     found = shutil.which("shellcheck", path=f"{BIN}:{os.environ['PATH']}")
     if not found:

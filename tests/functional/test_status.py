@@ -12,9 +12,6 @@ from tests.support.pairs import add_pairs
 from tests.support.wait import until
 from tests.support.whole import gone
 
-PATIENT = ("--data-timeout", "20")
-"""For tests of why a side can't be asked: on a busy machine that takes its time."""
-
 
 def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
     done = operator.ends(0, "status", "--json", *words)
@@ -66,16 +63,6 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     assert "AVNS_" not in table.out
 
 
-def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_others(make: Make) -> None:
-    operator = add_pairs(make(), 3)
-    for name in ("p0", "r0", "r1"):
-        operator.sandbox.servers.freeze(name)
-    pairs = pairs_of(operator, "--data-timeout", "3")
-    assert "no answer" in pairs["r0"]["services"][1]["trouble"]
-    assert pairs["r1"]["services"][0]["data_plane"], "its own primary is asked all the same"
-    assert pairs["r2"]["health"] == "ok"
-
-
 def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     operator = add_pairs(make(), 2)
     operator.ends(0, "switchover", "p1", "r1", "--yes")
@@ -87,15 +74,6 @@ def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     operator.avn("service", "update", "p1", "-c", 'ip_filter=["0.0.0.0/0"]')
     opened = operator.ends(2, "status", "p1", "--exit-code")
     assert "p1 is an old primary" in opened.out
-
-
-def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
-    operator = add_pairs(make(), 1)
-    service = operator.sandbox.platform.services["r0"]
-    service.password = "AVNS_not-in-force"
-    done = operator.ends(3, "status", "--format", "nagios", *PATIENT)
-    assert "the password was refused" in done.out
-    assert service.password not in done.out + done.err
 
 
 def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_started(make: Make) -> None:

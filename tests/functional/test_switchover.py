@@ -5,13 +5,11 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.loaded import BIN
-from tests.support.operator import EU, Ended, Make, Operator, ended
+from tests.support.operator import EU, Make, Operator, ended
 from tests.support.pairs import (
     SWITCH,
     accepts,
@@ -104,25 +102,29 @@ def test_all_findings_are_shown_at_once(pair: Operator) -> None:
     pair.ends(4, *SWITCH, "--old-primary", "power-off", says=("protected", "master_link_status"))
 
 
+HELD_UP = ("--before", "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'")
+"""Between the checks and the fence something is written that the replica lacks, until it is healed."""
+
+
 def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
-    """Replication is cut, and something is written, between the checks and the fence."""
-    cut = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
-    pair.ends(5, *SWITCH, "--catch-up-timeout", "1", "--before", cut, says="bytes behind")
+    pair.ends(5, *SWITCH, "--catch-up-timeout", "1", *HELD_UP, says="bytes behind")
     assert accepts(pair, "eu")
     assert not is_promoted(pair)
 
 
-def test_an_avn_that_can_not_be_started_any_more_promotes_nothing_and_un_fences(pair: Operator, tmp_path: Path) -> None:
-    """An upgrade of it under way, a machine without processes left: it was not sent, which needs no look."""
-    avn = tmp_path / "avn"
-    avn.write_text(f'#!/bin/sh\nexec {BIN}/avn "$@"\n')
-    avn.chmod(0o755)
-    done = pair.ends(3, *SWITCH, "--json", "--avn", str(avn), "--before", f"sed -i 1s,/bin/sh,/there/is/none, {avn}")
-    assert json.loads(done.out)["changed"] is False
-    assert "the interpreter that its first line names does not exist" in done.err
-    assert "writes on eu resumed" in done.err
-    assert accepts(pair, "eu")
+def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
+    """The replica has what came through as well: only the last look can tell."""
+    child = pair.start("ccr-avn", *SWITCH, *HELD_UP)
+    child.tells("fence: done")
+    with client(pair, "eu") as other:
+        other.client_unpause()
+        other.set("past", "x")
+    pair.sandbox.servers.heal("us")
+    done = ended(child)
+    assert (done.code, "somebody lifted it" in done.err) == (4, True), done.err
+    assert "caught-up: ok" in done.err
     assert not is_promoted(pair)
+    assert accepts(pair, "eu")
 
 
 def test_a_powered_off_old_primary_has_no_more_than_the_new_one(pair: Operator) -> None:
@@ -151,41 +153,6 @@ def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
         done = ended(child)
     assert done.code == 0, done.err
     assert missing(pair, load.acknowledged) == []
-
-
-HELD_UP = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
-"""Run between the checks and the fence: something is written that the replica lacks, until it is healed."""
-
-
-def while_fenced(operator: Operator, act: Callable[[], object]) -> Ended:
-    """A switchover that waits behind its fence for the replica; there ``act`` is done, and the replica healed."""
-    child = operator.start("ccr-avn", *SWITCH, "--before", HELD_UP)
-    shown = child.tells("fence: done")
-    act()
-    operator.sandbox.servers.heal("us")
-    done = ended(child)
-    assert done.code == 4, done.err
-    assert "caught-up: ok" in done.err
-    assert not is_promoted(operator)
-    assert accepts(operator, "eu")
-    return Ended(done.code, done.out, shown + done.err)
-
-
-def test_a_fail_over_inside_the_service_while_fenced_is_noticed(pair: Operator) -> None:
-    """The server's process changes under the fence: the pause is gone with it, and nobody wrote."""
-    done = while_fenced(pair, lambda: pair.sandbox.servers.restart("eu"))
-    assert "a different process" in done.err
-
-
-def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
-    """The replica has what came through as well: only the last look can tell."""
-
-    def lift() -> None:
-        with client(pair, "eu") as other:
-            other.client_unpause()
-            other.set("past", "x")
-
-    assert "somebody lifted it" in while_fenced(pair, lift).err
 
 
 def test_a_token_of_another_time_pauses_nothing(pair: Operator) -> None:

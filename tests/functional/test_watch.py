@@ -144,18 +144,6 @@ def test_what_befalls_a_pair_is_shown_and_survived(pair: Operator) -> None:
     until(lambda: marker(pair)[0] == 0, "the marker to be taken away, on the replica too")
 
 
-def test_a_fence_is_told_apart_from_a_server_that_hangs(pair: Operator) -> None:
-    with watching(pair, *NIMBLE) as running:
-        running.fine()
-        with pair.sandbox.servers.admin("p0") as client:
-            client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
-            told = running.event("writes are paused")
-            assert told["primary"]["role"] == "master"
-            client.execute_command("CLIENT", "UNPAUSE")
-        running.event("writes succeed again")
-        running.fine()
-
-
 def test_a_promotion_is_shown(pair: Operator) -> None:
     with watching(pair, *NIMBLE, "--state-interval", "0.2") as running:
         running.fine()
@@ -188,16 +176,6 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
     )
     just = pair.ends(0, "watch", "p0", "r0", *NIMBLE, "--for", "0.3s")
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
-
-
-def test_an_idle_pair_has_no_writes(pair: Operator) -> None:
-    with watching(pair, *NIMBLE) as running:
-        first = running.until(lambda told: told["arrived"] and told["write_rate"] is not None, "a rate")
-        later = running.until(lambda told: told["primary"]["offset"] >= first["primary"]["offset"] + 500, "markers")
-        assert (first["write_rate"], later["write_rate"]) == (0, 0), "its own markers are none"
-        with pair.sandbox.servers.admin("p0") as client:
-            client.set("somebody", "writes" * 1000)
-        running.until(lambda told: (told["write_rate"] or 0) > 1000, "the write of somebody else")
 
 
 def test_an_alert_starts_a_command_once(pair: Operator, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def seen_of(*services: models.Service, **answers: Any) -> Seen:
     return seen
 
 
-def row(source: str, dest: str, **more: Any) -> dict[str, Any]:
+def row(source: str, dest: str | None, **more: Any) -> dict[str, Any]:
     """A read_replica integration as avn shows it."""
     told = {"integration_type": "read_replica", "enabled": True, "active": True, "service_integration_id": "id"}
     return {**told, "source_service": source, "dest_service": dest, **more}
@@ -46,6 +46,11 @@ def service(name: str, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
         "backups": [],
     }
     return {**told, **more}
+
+
+def fact(name: str, *rows: dict[str, Any], **more: Any) -> models.Service:
+    """The same as it is read."""
+    return models.service(json.dumps(service(name, *rows, **more)))
 
 
 def listed(*services: dict[str, Any]) -> tuple[Pair, ...]:

@@ -185,29 +185,12 @@ def test_no_test_module_imports_another() -> None:
             assert not shared, f"{path.relative_to(TESTS)} imports {shared}"
 
 
-def clocks(node: ast.AST) -> bool:
-    """Whether a span of time is taken in there: ``time.monotonic() - began``."""
-    spans = [one for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub)]
-    called = [
-        one.left.func for one in spans if isinstance(one.left, ast.Call) and not isinstance(one.right, ast.Constant)
-    ]
-    return any(isinstance(one, ast.Attribute) and one.attr in ("monotonic", "perf_counter", "time") for one in called)
-
-
 def test_no_test_measures_time_or_sleeps() -> None:
     """A busy machine is no fault: tests wait for conditions (tests/support/wait.py), scripts/bench measures."""
-    with_a_clock = [
-        path for path in TESTS.rglob("test_*.py") if re.search(r"^(import|from) time\b", path.read_text(), re.MULTILINE)
-    ]
-    assert with_a_clock
-    for path in with_a_clock:
+    for path in (one for one in TESTS.rglob("test_*.py") if "import time" in one.read_text()):
         for node in nodes(path):
-            where = f"{path.relative_to(TESTS)}:{getattr(node, 'lineno', 0)}"
-            measured = [node.value] if isinstance(node, ast.Assign) else []
-            measured += [one for one in ast.walk(node) if isinstance(one, ast.Compare)] * isinstance(node, ast.Assert)
-            assert not any(clocks(one) for one in measured), f"{where} measures time"
-            sleeps = isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep"
-            assert not sleeps, f"{where} sleeps"
+            shown = ast.unparse(node) if isinstance(node, (ast.Attribute, ast.BinOp)) else ""
+            assert not re.match(r"time\.(sleep$|\w+\(\) - \w)", shown), f"{path.relative_to(TESTS)}: {shown}"
 
 
 PRINTS = {"console.py", "sandbox/run.py"}

@@ -1,7 +1,6 @@
 """Connection details: readable by what they are for, and nothing in them runs."""
 
 import shlex
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from ccr_avn.connection import Connection
 from ccr_avn.errors import AvnError
-from ccr_avn.files import replace_file
 
 EVIL = [
     "$(touch ran)",
@@ -71,10 +69,3 @@ def test_what_is_no_address_is_an_error_that_shows_no_password(uri: str) -> None
         Connection(service="eu", uri=uri)
     problem = raised.value
     assert "s3cret" not in f"{problem.what} {problem.detail} {problem.hint}"
-
-
-def test_an_env_file_is_for_its_owner_only_and_takes_every_character(tmp_path: Path) -> None:
-    path = tmp_path / "env"
-    replace_file(path, "X='ü→'\n")
-    assert path.read_text(encoding="utf-8") == "X='ü→'\n"
-    assert path.stat().st_mode & 0o777 == 0o600

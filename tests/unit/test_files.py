@@ -23,8 +23,9 @@ def test_a_link_stays_one_and_who_reads_what_it_points_to_reads_the_new(tmp_path
     target, link = tmp_path / "current.env", tmp_path / "app.env"
     target.write_text("old")
     link.symlink_to(target)
-    replace_file(link, "new\n")
-    assert (link.is_symlink(), target.read_text()) == (True, "new\n")
+    replace_file(link, "ü→\n")
+    assert (link.is_symlink(), target.read_text(encoding="utf-8")) == (True, "ü→\n")
+    assert target.stat().st_mode & 0o777 == 0o600, "its owner's only, unless it is for all"
     circle = tmp_path / "circle"
     circle.symlink_to(circle)
     replace_file(circle, "new\n")

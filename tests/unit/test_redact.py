@@ -10,6 +10,7 @@ from ccr_avn import redact
 from ccr_avn.aiven import models
 from ccr_avn.errors import AvnError
 from ccr_avn.redact import redacted, redacted_in
+from tests.support.factories import fact
 
 
 @pytest.fixture(autouse=True)
@@ -45,18 +46,13 @@ def test_what_looks_like_a_secret_is_left_out(text: str, shown: str | None) -> N
 
 
 def test_every_password_that_was_read_is_known() -> None:
-    service = {
-        "service_name": "eu",
-        "service_type": "valkey",
-        "state": "RUNNING",
-        "plan": "startup-4",
-        "cloud_name": "c",
-        "service_uri": "rediss://default:from%2Furi-1@h:1",
-        "service_uri_params": {"password": "from-params"},
-        "users": [{"username": "default", "password": "from-users"}, {"username": "x", "password": None}],
-        "connection_info": {"redis": ["rediss://default:from-info@h:1"]},
-    }
-    models.services(json.dumps([service]))
+    fact(
+        "eu",
+        service_uri="rediss://default:from%2Furi-1@h:1",
+        service_uri_params={"password": "from-params"},
+        users=[{"username": "default", "password": "from-users"}, {"username": "x", "password": None}],
+        connection_info={"redis": ["rediss://default:from-info@h:1"]},
+    )
     for password in ("from%2Furi-1", "from/uri-1", "from-params", "from-users", "from-info"):
         assert redacted(f"it said {password}!") == "it said <redacted>!", password
 

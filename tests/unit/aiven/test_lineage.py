@@ -4,13 +4,11 @@ from typing import Any
 
 from ccr_avn.aiven import lineage
 from ccr_avn.aiven.models import Service
-
-HISTORY = "a" * 40
+from tests.support.factories import HISTORY, fact, row
 
 
 def service(name: str, created: str | None = "2026-08-01T09:00:00Z", **more: Any) -> Service:
-    facts = {"service_type": "valkey", "state": "RUNNING", "plan": "startup-4", "cloud_name": "aws-us-east-1"}
-    return Service.model_validate({"service_name": name, "create_time": created, **facts, **more})
+    return fact(name, create_time=created, **more)
 
 
 def tagged(new: Service, *words: str) -> Service:
@@ -76,11 +74,10 @@ def test_a_successor_is_recorded_by_tags_or_a_journal_and_by_nothing_else() -> N
 
 
 def test_a_deletion_that_was_sent_counts_once_its_replica_is_listed_as_one_no_more() -> None:
-    row = {"integration_type": "read_replica", "enabled": True, "source_service": "eu", "dest_service": "us"}
     old, new = service("eu"), service("us")
     sent = [recorded(old, new, proven=False)]
     [found] = lineage.successors(old, (new,), sent)
     assert not found.seen
-    still = service("us", service_integrations=[row])
+    still = service("us", service_integrations=[row("eu", "us")])
     assert lineage.successors(old, (still,), sent) == ()
     assert lineage.successors(old, (still,), [recorded(old, new)]) != (), "its promotion was seen: the list is late"

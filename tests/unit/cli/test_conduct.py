@@ -22,10 +22,10 @@ from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verb import exposure
-from tests.support.factories import row, service, side
+from tests.support.factories import fact, row, side
 
 URI = "rediss://default:pw-of-the-tests@eu.example:1234"
-[US] = models.services(json.dumps([service("us", service_uri=URI)]))
+US = fact("us", service_uri=URI)
 VERB = Switchover(primary="eu", replica="us")
 ROW = json.dumps([row("eu", "us")])
 FOLLOWING = PairState(state="following", row=models.integrations(ROW)[0])
@@ -34,9 +34,7 @@ FOLLOWING = PairState(state="following", row=models.integrations(ROW)[0])
 def session() -> Any:
     """One whose run has seen the pair, which is healthy."""
     seen = Seen()
-    seen.checked = {
-        one.name: one for one in models.services(json.dumps([service("eu"), service("us", service_uri=URI)]))
-    }
+    seen.checked = {"eu": fact("eu"), "us": US}
     health = Sides(primary=side(), replica=side("slave"), state=FOLLOWING)
     seen.remember("health", health)
     return SimpleNamespace(sinks=[], run_id="r", run=SimpleNamespace(seen=seen, changed=False))

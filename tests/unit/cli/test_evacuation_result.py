@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -18,7 +18,7 @@ from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection
 from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import schemas
 from tests.support.evacuating import WANT, choice, moved
-from tests.support.factories import service
+from tests.support.factories import fact
 
 
 def named(name: str, *, refused: bool = False) -> Choice:
@@ -102,8 +102,8 @@ def selection(*actions: Action) -> Selection:
     return Selection(choices=tuple(choice(number, one) for number, one in enumerate(actions)), replicas_here=())
 
 
-def ended(chosen: Selection, *pairs: PairResult, services: Sequence[dict[str, Any]] = ()) -> EvacuationResult:
-    rows = {one.name: one for one in models.services(json.dumps(services))}
+def ended(chosen: Selection, *pairs: PairResult, services: Sequence[models.Service] = ()) -> EvacuationResult:
+    rows = {one.name: one for one in services}
     ends = {one.choice.name: one for one in pairs}
     return EvacuationResult(want=WANT, selection=chosen, services=rows, pairs=ends)
 
@@ -135,12 +135,9 @@ def test_old_primaries_that_a_failover_left_open_are_listed_with_what_closes_the
     chosen = selection("failover", "failover", "done", "done", "failover", "switchover")
     ends = [moved(one, "refused" if one.primary == "p4" else "done") for one in chosen.choices if one.moves]
     rows = (
-        service("p0"),
-        service("p1", termination_protection=True),
-        service("p2"),
-        service("p3", user_config={"ip_filter": ["192.0.2.1/32"]}),
-        service("p4"),
-        service("p5"),
+        *(fact(name) for name in ("p0", "p2", "p4", "p5")),
+        fact("p1", termination_protection=True),
+        fact("p3", user_config={"ip_filter": ["192.0.2.1/32"]}),
     )
     result = ended(chosen, *ends, services=rows).as_dict()
     assert [one["service"] for one in result["still_open"]] == ["p0", "p1", "p2"]

@@ -56,17 +56,6 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     made.journal.close()
 
 
-def test_the_name_typed_after_the_question_confirms(
-    keyboard: int, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    screen = Screen(keyboard, "us\n")
-    monkeypatch.setattr(sys, "stderr", screen)
-    ask(session, QUESTION, yes=False)
-    assert [one.confirmed for one in session.timeline if isinstance(one, events.Asked)] == [True]
-    shown = screen.getvalue()
-    assert shown.index("us becomes a primary") < shown.index("may be lost  nothing") < shown.index("Type us")
-
-
 @pytest.mark.parametrize(
     ("early", "answer"),
     [

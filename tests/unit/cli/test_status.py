@@ -72,13 +72,6 @@ def test_the_exit_code_is_the_health_in_every_format(
     assert CODES[json.loads(capsys.readouterr().out)["result"]["health"]] == code
 
 
-def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    shown(monkeypatch, made("alone", 1))
-    for words in ([], ["alone"]):
-        assert run([*LOCAL, *words]) == 0
-        assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
-
-
 def drilled(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
     """With the tags that a drill of p0 set on it."""
     run = "20260102T030405000Z-abc123"
@@ -135,13 +128,8 @@ def test_a_failure_of_ours_is_no_health_of_a_pair(
     shown(monkeypatch, error=AvnError("avn failed", detail="why", hint="avn user info"))
     assert run([*LOCAL, "--exit-code"]) == 3
     assert capsys.readouterr().err.splitlines()[:3] == ["error: avn failed", "detail: why", "hint: avn user info"]
-    for words in (["--bogus"], ["--warn-lag", "x"], ["UPPER"], ["--expect", "x"]):
-        assert run([*LOCAL, "--exit-code", *words]) == 3
     shown(monkeypatch, error=KeyError("x"))
     assert run([*LOCAL, "--exit-code"]) == 3
-    shown(monkeypatch, *linked())
-    assert run([*LOCAL, "--exit-code", "nope"]) == 3
-    assert run([*LOCAL, "nope"]) == 4
 
 
 def test_expected_pairs_come_from_a_file(
@@ -181,12 +169,14 @@ def test_an_odd_plan_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     capsys.readouterr()
 
 
-def test_for_nagios_every_failure_is_one_line(
+def test_what_is_typed_wrongly_is_no_health_either_and_one_line_for_nagios(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown(monkeypatch, *linked())
-    for words in (["nope"], ["--bogus"], ["--warn-lag", "x"], ["--warn-lag", "9", "--crit-lag", "1"], ["UPPER"]):
-        assert run([*LOCAL, "--format", "nagios", *words]) == 3
+    for typed in ("nope", "--bogus", "--warn-lag x", "--warn-lag 9 --crit-lag 1", "UPPER", "--expect x"):
+        assert run([*LOCAL, "--exit-code", *typed.split()]) == 3
+        capsys.readouterr()
+        assert run([*LOCAL, "--format", "nagios", *typed.split()]) == 3
         told = capsys.readouterr().out
         assert (told.startswith("CCR UNKNOWN - "), told.count("\n")) == (True, 1)
 
@@ -199,8 +189,10 @@ def test_otherwise_codes_are_those_of_the_other_commands(
     assert run([*LOCAL, "--output", "x"]) == 2
     assert run([*LOCAL, "--json", "--format", "nagios"]) == 3
     assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
-    assert run([*LOCAL]) == 0
-    assert "no Valkey or Redis services" in capsys.readouterr().out
+    for services, told in (((), "no Valkey or Redis services"), ((made("alone", 1),), "unknown: there is no pair")):
+        shown(monkeypatch, *services)
+        assert run([*LOCAL]) == 0
+        assert told in capsys.readouterr().out
 
 
 class Watched(clock.Clock):

@@ -116,15 +116,6 @@ def test_ctrl_c_once_begins_no_more_and_who_was_only_checked_has_not_begun() -> 
     assert list(schedule.ended) == pairs.begun == pairs.begun[:1]
 
 
-def test_who_was_only_checked_when_another_failed_has_not_begun() -> None:
-    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop_after=1)
-    thread = pairs.runs(schedule, 3)
-    until(lambda: len(pairs.checked) == 2 and pairs.begun)
-    pairs.ends(pairs.begun[0], "failed")
-    thread.join(60)
-    assert list(schedule.ended) == pairs.begun == pairs.begun[:1]
-
-
 def test_no_more_begin_once_too_many_failed_and_those_under_way_finish() -> None:
     pairs, schedule = Pairs(), Schedule(parallel=2, canary=0, stop_after=1)
     thread = pairs.runs(schedule, 5)

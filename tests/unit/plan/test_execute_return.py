@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ccr_avn.errors import AvnError, Locked, Refused, TimedOut, Unreachable
-from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Answers, Finding, Poll, Probe, Step, go, todo
 from tests.support.executed import Fake, answer, made, plan, probe, refused, says, step
 
@@ -131,12 +130,6 @@ def test_behind_the_promotion_who_can_not_be_asked_is_asked_until_the_limit(pass
     assert 30 < fake.now < 90
 
 
-def test_before_the_promotion_who_can_not_be_asked_ends_the_run() -> None:
-    fake = Fake()
-    fake.fails(plan(replace(read("link", Unreachable("bad", passing=False)), poll=Poll(limit=600))), Unreachable)
-    assert fake.now < 1
-
-
 def test_an_earlier_runs_promotion_is_never_undone_and_ends_with_ten_more() -> None:
     log: list[str] = []
     fake = Fake(**{"close": ["wait"], "make-close": [refused(500)]})
@@ -204,12 +197,6 @@ def test_what_a_step_opened_it_closes_in_any_case(ending: str) -> None:
             fake.perform(steps)
         assert log == ["two None", "one handle of one"]
         log.clear()
-
-
-def test_a_refused_change_is_told_as_one() -> None:
-    fake = Fake(**{"a": ["wait"], "make-a": [refused(403)]})
-    fake.fails(plan(made("a")), AvnError)
-    assert [event.refused for event in fake.told(events.ChangeEnded)] == [True]
 
 
 def test_a_change_that_was_not_begun_is_not_undone_nor_half_way_because_of_another_run() -> None:

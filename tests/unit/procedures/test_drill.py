@@ -1,6 +1,5 @@
 """What a drill may terminate, promote and conclude: rules with plain values."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ccr_avn.procedures.setting import Journals
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verb import Ended
 from ccr_avn.valkey import drill_trials
-from tests.support.factories import row, service
+from tests.support.factories import fact, row
 from tests.support.plans import SETTING
 
 RUN, OTHER = "20261125T120000Z-abc123", "20261125T120000Z-ffffff"
@@ -35,13 +34,12 @@ LONG_AGO, LATER = "2026-01-01T00:00:00Z", "2026-11-25T13:00:10Z"
 MADE = Made(name=NAME, primary="eu", run=RUN, sent="answered", created=EPOCH, began=EPOCH - 5.0)
 UNSEEN = replace(MADE, sent="unanswered", created=None)
 PROJECT = Project("p")
-EU = models.service(json.dumps(service("eu", create_time=LONG_AGO)))
+EU = fact("eu", create_time=LONG_AGO)
 TAGS: dict[str, str] = {}
 
 
 def found(*rows: dict[str, Any], name: str = NAME, **more: Any) -> models.Service:
-    shown = service(name, *(rows or (row("eu", name),)), **{"create_time": AT, "tags": TAGS, **more})
-    return models.service(json.dumps(shown))
+    return fact(name, *(rows or (row("eu", name),)), **{"create_time": AT, "tags": TAGS, **more})
 
 
 def tags_of(run: str, made: models.Service, lasts: float = 3600.0) -> dict[str, str]:
@@ -180,7 +178,7 @@ def test_a_drills_service_is_promoted_only_where_its_name_is_repeated(verb: Swit
 def test_enable_adopts_no_drills_service() -> None:
     """A cleaning would terminate the replica that was just proven."""
     shared = row("eu", NAME)
-    eu = models.service(json.dumps(service("eu", shared)))
+    eu = fact("eu", shared)
     [check] = Enable(primary="eu", replica=NAME, at=replace(SETTING, journals=Noted())).plan().checks
     refused = check.judge((eu, found(shared)), Seen())
     assert refused.verdict == "stop"

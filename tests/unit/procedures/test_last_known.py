@@ -1,6 +1,5 @@
 """What a failover knows of a lost pair: what is whole, what is said of what is not, and what is done out of reach."""
 
-import json
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from ccr_avn.procedures.last_known import judge_loss, out_of_reach
 from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.diagnose import Unresolved
-from tests.support import factories
-from tests.support.factories import journals, row, side
+from tests.support.factories import fact, journals, row, side
 
 ROW = row("eu", "us", service_integration_id="5f0c")
 FOLLOWING = PairState(state="following")
@@ -29,10 +27,6 @@ def asked(*recorded: Recorded, **more: Any) -> Failover:
 
 
 AT = asked().at
-
-
-def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Service:
-    return models.service(json.dumps(factories.service(name, *rows, **more)))
 
 
 NEVER: dict[str, Any] = {"offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
@@ -111,7 +105,7 @@ def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: 
     ],
 )
 def test_what_a_partial_replica_holds_is_said_beside_its_primary(primary: Any, backups: list[Any], said: str) -> None:
-    looked, old = known(NEVER, primary=primary), service("eu", backups=backups)
+    looked, old = known(NEVER, primary=primary), fact("eu", backups=backups)
     for finding in (judge_loss(AT, want, looked, "eu", old) for want in (asked(), asked(force_partial=True))):
         assert said in f"{finding.detail} {finding.warnings}"
         assert "0 keys" in f"{finding.detail} {finding.warnings}"
@@ -119,11 +113,11 @@ def test_what_a_partial_replica_holds_is_said_beside_its_primary(primary: Any, b
 
 def test_out_of_reach_names_the_integration_and_how_it_is_deleted() -> None:
     trouble = Unreachable("us: no answer", detail="TimeoutError", hint="look at it", passing=True)
-    found = out_of_reach(asked().at, service("us", ROW), trouble)
+    found = out_of_reach(asked().at, fact("us", ROW), trouble)
     assert "avn service integration-delete 5f0c --project p" in found.hint
     assert "ccr-avn failover us --allow-data-loss --no-verify --project p" in found.hint
     assert found.passing
-    assert "integration-delete" not in out_of_reach(asked().at, service(), trouble).hint
+    assert "integration-delete" not in out_of_reach(asked().at, fact("us"), trouble).hint
 
 
 @pytest.mark.parametrize(("state", "asked_again"), [("RUNNING", False), ("REBUILDING", True)])
@@ -131,7 +125,7 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
     state: str, asked_again: bool
 ) -> None:
     trouble = Unresolved("us: its name is not known here", hint="look at it", passing=True)
-    assert out_of_reach(asked().at, service("us", ROW, state=state), trouble).passing is asked_again
+    assert out_of_reach(asked().at, fact("us", ROW, state=state), trouble).passing is asked_again
 
 
 def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = ()) -> Finding:
@@ -142,7 +136,7 @@ def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = 
 
 
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
-    theirs = service("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
+    theirs = fact("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
     assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
     plan = asked().plan()
     step = next(one for one in plan.checks if one.slug == "primary")
@@ -152,29 +146,29 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     assert "eu" not in argv
 
 
-@pytest.mark.parametrize(("answer", "said"), [((service("eu"),), "eu is RUNNING"), ((), "eu is not listed")])
+@pytest.mark.parametrize(("answer", "said"), [((fact("eu"),), "eu is RUNNING"), ((), "eu is not listed")])
 def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Service, ...], said: str) -> None:
-    assert finding_of("primary", asked(), service("us", ROW), answer=answer).reason == said
+    assert finding_of("primary", asked(), fact("us", ROW), answer=answer).reason == said
 
 
 @pytest.mark.parametrize(
     ("listed", "verdict"),
     [
-        ((service("us", ROW),), "todo"),
-        ((service("us"),), "go"),
-        ((service("us", create_time="2026-01-01T00:00:00Z"),), "stop"),
+        ((fact("us", ROW),), "todo"),
+        ((fact("us"),), "go"),
+        ((fact("us", create_time="2026-01-01T00:00:00Z"),), "stop"),
         ((), "stop"),
     ],
     ids=["follows", "promoted", "a namesake", "gone"],
 )
 def test_without_a_look_its_integration_is_what_shows_whether_it_was_promoted(listed: Any, verdict: str) -> None:
-    assert finding_of("promote", asked(no_verify=True), service("us", ROW), answer=listed).verdict == verdict
+    assert finding_of("promote", asked(no_verify=True), fact("us", ROW), answer=listed).verdict == verdict
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
 def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, verdict: str) -> None:
     want = asked(no_verify=True, allow_data_loss=allowed)
-    finding = finding_of("last-known", want, service("us", ROW))
+    finding = finding_of("last-known", want, fact("us", ROW))
     assert finding.verdict == verdict
     assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
     slugs = [step.slug for step in want.plan().steps]
@@ -184,13 +178,13 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
 @pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
 def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
     verb, seen = asked(), Seen()
-    seen.remember(verb.plan().checks[0].slug, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
+    seen.remember(verb.plan().checks[0].slug, (fact("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
     assert verb._old_address(seen) == (Project(project), "eu")
 
 
 def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> None:
     """The address of a replica may lead to another service's server, which is a master as well."""
-    listed = service("us", ROW, create_time="2026-08-01T09:00:00Z")
+    listed = fact("us", ROW, create_time="2026-08-01T09:00:00Z")
     there = side("master", replid2="b" * 40)
 
     def master(*recorded: Recorded) -> Sides:

@@ -15,27 +15,14 @@ from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.steps import compare_sides
 from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import seen_of, side
+from tests.support.factories import fact, row, seen_of, side
 
 P = Project("p")
 SECRET = "AVNS_never-shown"
 
 
-def row(source: str | None, dest: str | None, kind: str = "read_replica", **more: Any) -> dict[str, Any]:
-    base = {"service_integration_id": "id", "integration_type": kind, "enabled": True, "active": True}
-    return {**base, "source_service": source, "dest_service": dest, **more}
-
-
 def service(name: str, **more: Any) -> models.Service:
-    base = {
-        "service_name": name,
-        "service_type": "valkey",
-        "state": "RUNNING",
-        "plan": "startup-4",
-        "cloud_name": "c",
-        "service_integrations": [row("eu", "us")],
-    }
-    return models.service(json.dumps({**base, **more}))
+    return fact(name, row("eu", "us"), **{"node_count": None, **more})
 
 
 def user(name: str, kind: str = "normal", password: str | None = None, **rights: list[str]) -> dict[str, Any]:
@@ -141,14 +128,14 @@ SHOWN: list[tuple[str, Any, Any, str]] = [
     ("service_type", "redis", None, "type: eu is redis, us is valkey: their settings have different names → "),
     (
         "service_integrations",
-        [row("eu", "us"), row("eu", "board", "metrics")],
+        [row("eu", "us"), row("eu", "board", integration_type="metrics")],
         None,
         f"integration metrics to board: eu has it, us does not → {CREATE} -t metrics -s us -d board --project p",
     ),
     (
         "service_integrations",
-        [row("eu", "us"), row("eu", None, "datadog", dest_endpoint_id="e-1")],
-        [row("eu", "us"), row("us", None, "datadog", dest_endpoint_id="e-2")],
+        [row("eu", "us"), row("eu", None, integration_type="datadog", dest_endpoint_id="e-1")],
+        [row("eu", "us"), row("us", None, integration_type="datadog", dest_endpoint_id="e-2")],
         f"integration datadog to endpoint e-1: eu has it, us does not → {CREATE} -t datadog -s us -D e-1 --project p",
     ),
     (
@@ -215,10 +202,10 @@ def test_avns_own_parser_accepts_what_is_printed() -> None:
         ),
         ({"users": [user("a", password="<redacted>")]}, {"users": [user("a", password="<redacted>")]}),
         (
-            {"service_integrations": [row("eu", "us"), row("eu", "logs", "logs")]},
-            {"service_integrations": [row("eu", "us"), row("us", "logs", "logs")]},
+            {"service_integrations": [row("eu", "us"), row("eu", "logs", integration_type="logs")]},
+            {"service_integrations": [row("eu", "us"), row("us", "logs", integration_type="logs")]},
         ),
-        ({"service_integrations": [row("eu", "us"), row("eu", None, "metrics", enabled=False)]}, {}),
+        ({"service_integrations": [row("eu", "us"), row("eu", None, integration_type="metrics", enabled=False)]}, {}),
         ({"maintenance": {"updates": []}}, {"maintenance": None}),
     ],
 )
@@ -322,11 +309,3 @@ def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
         assert step.read.read(seen_of(*there)) is None
     assert "not compared" in " ".join(judged(None, service("eu"), service("us")).warnings)
     assert all(judged(None, *there).reason.startswith("not compared") for there in (alone, unlinked))
-
-
-def test_a_protected_service_is_powered_off_in_two_steps() -> None:
-    assert parity.power_off_commands(P, "eu", protected=False) == "avn service update eu --project p --power-off"
-    assert parity.power_off_commands(P, "eu", protected=True) == (
-        "avn service update eu --project p --disable-termination-protection && "
-        "avn service update eu --project p --power-off"
-    )

@@ -1,12 +1,10 @@
 """Procedures as plain values: their order, their argv; and that avn's own parser accepts every argv."""
 
-import json
 from typing import Any
 
 import pytest
 
-from ccr_avn.aiven import models
-from ccr_avn.errors import Unreachable, UsageError
+from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Call, Later, Plan
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.enable import Enable
@@ -17,7 +15,7 @@ from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import service, side
+from tests.support.factories import fact, side
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -116,13 +114,6 @@ def test_a_link_keeps_to_the_lag_that_it_names() -> None:
     assert link.command[5:7] == ("--max-lag-bytes", "4711")
 
 
-def test_a_pair_has_two_sides() -> None:
-    with pytest.raises(UsageError):
-        Enable(primary="eu", replica="eu")
-    with pytest.raises(UsageError):
-        Verify(primary="eu", replica="eu")
-
-
 def test_no_step_says_that_writes_are_paused_where_they_may_not_be() -> None:
     """Each is also a command of its own; with --fence observe, and after a failover, nothing is paused."""
     for plan in PLANS:
@@ -146,9 +137,7 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
     step_of: Any, born: str | None, checked: bool, verdict: str
 ) -> None:
     """A gate has made no checks: the service that it is asked about is the one that is meant."""
-    found, now = (
-        models.service(json.dumps(service("eu", create_time=made))) for made in ("2026-08-01T09:00:00Z", born)
-    )
+    found, now = (fact("eu", create_time=made) for made in ("2026-08-01T09:00:00Z", born))
     seen = Seen()
     if checked:
         seen.checked["eu"] = found

@@ -27,7 +27,7 @@ from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
 from ccr_avn.valkey.server_facts import Databases
-from tests.support.factories import journals, row, seen_of, side
+from tests.support.factories import fact, journals, row, seen_of, side
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
@@ -39,8 +39,7 @@ Services = tuple[models.Service, ...]
 
 
 def service(name: str, **more: Any) -> models.Service:
-    base = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "plan": "business-4", "cloud_name": "c"}
-    return models.service(json.dumps({**base, "create_time": "2026-08-01T09:00:00Z", **more}))
+    return fact(name, **{"plan": "business-4", "cloud_name": "c", "create_time": "2026-08-01T09:00:00Z", **more})
 
 
 def integrations(*rows: Told) -> tuple[models.Integration, ...]:
