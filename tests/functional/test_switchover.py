@@ -210,7 +210,8 @@ def test_two_operators_at_once(pair: Operator) -> None:
     for one in codes:  # the later one may find the old primary closed before it could ask it, and then says so
         assert one.code in (0, 4) or (one.code == 16 and "eu may have writes that us lacks" in one.err), one.err
     assert len(deletions(pair)) <= 1, "one of them promotes, the other sees it"
-    assert pair.ccr(*SWITCH).code == 0
+    unsure = {one.code for one in codes} & {16}  # and is as true when it is run again
+    assert pair.ccr(*SWITCH).code in {0, *unsure}
     assert len(deletions(pair)) == 1
     assert is_promoted(pair)
     assert missing(pair, load.acknowledged) == []

@@ -112,9 +112,9 @@ class Operator:
         clouds = ("--primary-cloud", EU, "--replica-cloud", US)
         return self.ccr("enable", "eu", "us", *clouds, "--poll-interval", "0.5", *words, **environment)
 
-    def pastes(self, text: str, *, limit: float = LIMIT, **environment: str) -> Ended:
-        """Into bash, as it was printed. ``limit``: in seconds."""
-        return self._run("bash", environment={**self._avn(), **environment}, text=text, limit=limit)
+    def pastes(self, text: str, **environment: str) -> Ended:
+        """Into bash, as it was printed: a dozen commands, each with its time."""
+        return self._run("bash", environment={**self._avn(), **environment}, text=text, limit=5 * LIMIT)
 
     def _program(self, name: str) -> Path | str:
         return next((one / name for one in (self.loaded, BIN) if one and (one / name).exists()), name)
@@ -153,9 +153,9 @@ Make = Callable[..., Operator]
 """Starts a sandbox with these options, which ends with the test."""
 
 
-def ended(child: "subprocess.Popen[str]", limit: float = LIMIT) -> Ended:
+def ended(child: "subprocess.Popen[str]") -> Ended:
     try:
-        out, err = child.communicate(timeout=limit)
+        out, err = child.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         child.kill()
         raise
