@@ -30,22 +30,20 @@ def test_only_the_name_typed_after_the_question_promotes(operator: Operator) -> 
     assert code == 0, shown
 
 
-def test_a_drill_asks_before_it_makes_anything_and_clean_asks_for_each(operator: Operator) -> None:
+def test_a_drill_asks_before_it_makes_anything_and_clean_before_it_terminates(operator: Operator) -> None:
     primary_at(operator)
     words = [word for word in QUICK if word != "--yes"]
     code, shown = in_a_terminal(operator, *words, early="yes\n", answer="y\n")
     assert (code, operator.sandbox.changes()) == (2, []), shown
     for told in ("0.1 USD an hour", "is not changed and keeps serving"):
         assert told in shown
-    for _ in range(2):
-        assert operator.ccr(*BY_LINK, "--keep").code == 0
-    first, second = sorted(services(operator) - {"eu"})
-    code, shown = in_a_terminal(operator, "drill", "--clean", "--only", second, answer="no\n")
-    assert code == 4, shown
+    assert operator.ccr(*BY_LINK, "--keep").code == 0
+    [kept] = services(operator) - {"eu"}
+    code, shown = in_a_terminal(operator, "drill", "--clean", "--only", kept, answer="no\n")
+    assert (code, services(operator)) == (4, {"eu", kept}), shown
     assert "0.1 USD an hour, its drill was started with --keep" in " ".join(shown.split())
-    code, shown = in_a_terminal(operator, "drill", "--clean", "--only", first, answer="yes\n")
-    assert code == 0, shown
-    assert services(operator) == {"eu", second}, "the one that was not agreed to is left"
+    code, shown = in_a_terminal(operator, "drill", "--clean", "--only", kept, answer="yes\n")
+    assert (code, services(operator)) == (0, {"eu"}), shown
 
 
 def test_a_status_is_watched_in_place_until_ctrl_c(operator: Operator) -> None:
