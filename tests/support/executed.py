@@ -109,7 +109,8 @@ def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
     return Plan("a plan", checks, steps)
 
 
-def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
+def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False, said: str = "") -> Step[Any]:
+    """``said``: in what it is for, and in what it says."""
     state = {"done": False}
 
     def read(_: Answers) -> str:
@@ -120,7 +121,7 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
         state["done"] = True
         if broken:
             raise Refused("broken", hint="none")
-        return go("done")
+        return go(f"done{said}", warnings=(f"mind {slug}",))
 
     def undo(_: Answers) -> str:
         log.append(f"un-{slug}")
@@ -130,7 +131,7 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
 
     return Step(
         slug=slug,
-        purpose=slug,
+        purpose=f"{slug}{said}",
         read=Probe(read),
         rule="r",
         judge=says_of_a_change,
