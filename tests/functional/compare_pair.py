@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trustme
-
 from ccr_avn.valkey.compare import CompareRequest, Comparison
 from ccr_avn.valkey.compare.engine import compare
 from ccr_avn.valkey.connect import Endpoint
-from tests.support.servers import Server
+from tests.support.servers import Server, started
 from tests.support.wait import until
 
 
@@ -62,22 +60,14 @@ class Pair:
 
 
 def _endpoint(server: Server, user: str, timeout: float) -> Endpoint:
-    if server.authority:
-        return server.endpoint(user=user, timeout=timeout, host="localhost", ca_file=server.ca_file)
-    return server.endpoint(user=user, timeout=timeout)
+    return server.endpoint(user=user, timeout=timeout, ca_file=server.ca_file if server.tls else None)
 
 
-def make_pair(root: Path, *, binary: str | None = None, authority: trustme.CA | None = None) -> Pair:
-    pair = Pair(*(_started(name, root / name, binary, authority) for name in ("eu", "us")))
+def make_pair(root: Path, *, binary: str | None = None, tls: bool = False) -> Pair:
+    debug = ("--enable-debug-command", "yes")
+    pair = Pair(*(started(name, root / name, *debug, binary=binary, tls=tls) for name in ("eu", "us")))
     pair.link()
     return pair
-
-
-def _started(name: str, directory: Path, binary: str | None, authority: trustme.CA | None) -> Server:
-    directory.mkdir(parents=True)
-    server = Server(name, directory, ("--enable-debug-command", "yes"), authority=authority)
-    server.binary = binary or server.binary
-    return server.start()
 
 
 def found(comparison: Comparison) -> list[tuple[str, int, str]]:

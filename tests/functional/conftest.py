@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.tls import with_certificates
 from tests.support.loaded import loaded, wanted
 from tests.support.operator import Make, Operator
-from tests.support.pairs import PairClients, link, pair_with_clients, paired
+from tests.support.pairs import PairClients, add_pair, client, link, paired
 from tests.support.servers import serve, tls_server  # noqa: F401 (fixtures)
 from tests.support.wait import until
 
@@ -59,9 +59,12 @@ def operator(make: Make) -> Operator:
 @pytest.fixture
 def pair_clients(make: Make, request: pytest.FixtureRequest) -> Iterator[PairClients]:
     """The pair eu and us, linked, in a sandbox with the options that a test is parametrized with."""
-    with pair_with_clients(make(**getattr(request, "param", {}))) as pair:
-        until(lambda: link(pair[2]) == "up")
-        yield pair
+    operator = make(**getattr(request, "param", {}))
+    add_pair(operator, "eu", "us", plan="business-4")
+    plain: dict[str, Any] = {"timeout": 2, "decode_responses": True}
+    with client(operator, "eu", **plain) as eu, client(operator, "us", **plain) as us:
+        until(lambda: link(us) == "up")
+        yield operator, eu, us
 
 
 @pytest.fixture
@@ -70,16 +73,7 @@ def pair(operator: Operator) -> Operator:
     return paired(operator)
 
 
-@pytest.fixture(scope="session")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def tls_options(ca: trustme.CA, tmp_path: Path) -> dict[str, Path]:
-    certificate = ca.issue_cert("127.0.0.1", "localhost")
-    paths = {name: tmp_path / f"{name}.pem" for name in ("tls_certificate", "tls_key", "tls_ca")}
-    paths["tls_certificate"].write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    certificate.private_key_pem.write_to_path(paths["tls_key"])
-    ca.cert_pem.write_to_path(paths["tls_ca"])
-    return paths
+def tls_options(tmp_path: Path) -> dict[str, Any]:
+    made = with_certificates(SandboxOptions(tls=True), tmp_path)
+    return {name: getattr(made, name) for name in ("tls_certificate", "tls_key", "tls_ca")}

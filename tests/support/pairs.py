@@ -1,7 +1,5 @@
 """Pairs in a sandbox: made at the platform itself, looked at past all ip filters, written to as an application does."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -62,16 +60,6 @@ def overlay_service(operator: Operator, name: str, fields: dict[str, Any]) -> No
             shown |= fields
 
     operator.sandbox.platform.alterations.append(alter)
-
-
-@contextmanager
-def pair_with_clients(operator: Operator) -> Iterator[PairClients]:
-    """The pair eu and us, not linked yet."""
-    add_pair(operator, "eu", "us", plan="business-4")
-    plain: dict[str, Any] = {"timeout": 2, "decode_responses": True}
-    with client(operator, "eu", **plain) as eu, client(operator, "us", **plain) as us:
-        until(lambda: link(us) in ("up", "down"))
-        yield operator, eu, us
 
 
 def promote(operator: Operator) -> None:

