@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from ccr_avn.valkey.server_facts import fetch_link
 from tests.functional.compare_pair import Pair
 from tests.support.operator import Operator
@@ -91,12 +89,9 @@ def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_last_look(
     assert "database 0: 31 and 21" in warned or "database 0: 30 and 20" in warned, "the probe may be there still"
 
 
-@pytest.mark.parametrize("keys", [("k",), ()])
-def test_expired_keys_are_no_difference(pair: Operator, keys: tuple[str, ...]) -> None:
+def test_expired_keys_are_no_difference(pair: Operator) -> None:
     """While writes are paused nothing is removed, on either side."""
     with client(pair, "eu") as eu:
-        for key in keys:
-            eu.set(key, "v")
         for number in range(500):
             eu.set(f"t{number}", "v", px=50 + number)
     pair.ends(0, "switchover", "eu", "us", "--yes")

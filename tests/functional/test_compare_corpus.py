@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from ccr_avn.valkey.compare import engine
 from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
@@ -75,13 +74,6 @@ def restore(primary: Any, client: Any, key: str) -> None:
         client.execute_command("RESTORE", key, at, dump, "ABSTTL", "REPLACE")
 
 
-def test_what_was_restored_is_equal_and_only_the_link_is_missing(detached: Pair) -> None:
-    result = detached.compare(rounds=1)
-    assert result.verdict == "inconclusive"
-    assert "follows no primary" in result.reasons[0]
-    assert detached.compare(rounds=1, require_link=False).verdict == "equal"
-
-
 def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
     detached.replica.admin.delete(BINARY)
     try:
@@ -101,7 +93,7 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
         (("-hscan", "-llen", "-strlen", "-sscan"), 4),
         (("-mget", "-get", "-hmget", "-lrange", "-getrange", "-zmscore", "-xrange"), 15),
         (("-memory", "-hlen", "-zscan", "-smismember"), 9),
-        (("-pexpiretime", "-pttl"), 30),
+        (("-pexpiretime", "-pttl"), 25),
     ],
 )
 def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, ...], least: int) -> None:
@@ -110,15 +102,6 @@ def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, 
     assert (result.verdict, result.differences) == ("inconclusive", 0)
     assert result.unreadable >= least
     assert "NOPERM" in result.reasons[-1]
-
-
-def test_what_expires_meanwhile_is_no_difference(pair: Pair) -> None:
-    fill(pair.primary.admin, (("SET", f"passing:{n}", "v", "PX", 1 + n % 300) for n in range(5000)))
-    some = True
-    while some:
-        some = bool(pair.primary.admin.exists(*(f"passing:{n}" for n in range(5000))))
-        result = pair.compare(match="passing:*")
-        assert (result.verdict, result.differences) == ("equal", 0)
 
 
 def test_what_the_replica_alone_holds_past_its_time_is_no_difference(pair: Pair) -> None:
@@ -171,7 +154,7 @@ def test_fields_that_run_out_while_they_are_compared(pair: Pair) -> None:
 def test_the_whole_corpus_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On an older Redis where one is installed: it has no NO-TOUCH, and no expiries of fields."""
     monkeypatch.setattr(engine, "FEW_KEYS", 0)
-    pair = make_pair(tmp_path, binary=shutil.which("redis-server"), authority=trustme.CA())
+    pair = make_pair(tmp_path, binary=shutil.which("redis-server"), tls=True)
     try:
         assert pair.ends()["primary"].tls
         fill(pair.primary.admin, everything())

@@ -1,6 +1,5 @@
 """What is claimed when the replica does not follow, stops following, or can't be asked."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,16 +93,6 @@ def test_differences_that_can_not_be_written_are_refused_first(pair: Pair, tmp_p
         pair.compare(differences_file=tmp_path / "nowhere" / "file")
 
 
-def test_keys_that_may_not_be_read(pair: Pair) -> None:
-    pair.allow("half", "+@all", "~key:1*", "%R~other:*")
-    for level in ("keys", "values"):
-        result = pair.compare(level=level, rounds=1, user="half")
-        assert result.verdict == "inconclusive", level
-        assert result.differences == 0
-        assert result.unreadable >= 1500
-        assert "NOPERM" in result.reasons[-1]
-
-
 def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
     """Told by a user who may not PEXPIRETIME: PTTL is compared instead, with some slack."""
     client = pair.primary.admin
@@ -120,23 +109,3 @@ def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
     assert "refuses WATCH" in result.reasons[1]
     pair.allow("old", "+@all", "-pexpiretime", "~*")
     assert found(pair.compare(rounds=1, user="old")) == [("expiry", 0, "passing:5")]
-
-
-def test_a_key_that_is_always_written_is_left_out_and_named(pair: Pair) -> None:
-    ended = threading.Event()
-
-    def write() -> None:
-        while not ended.is_set():
-            fill(pair.primary.admin, (("INCR", "counter") for _ in range(500)))
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        results = [pair.compare() for _ in range(3)]
-    finally:
-        ended.set()
-        writer.join()
-    for result in results:
-        assert (result.verdict, result.differences) == ("equal", 0)
-        assert result.in_flight <= 1
-        assert all("counter" in reason for reason in result.reasons)

@@ -8,7 +8,7 @@ from valkey.exceptions import ResponseError
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.server_facts import fetch_replication
-from tests.support.operator import Make, Operator
+from tests.support.operator import Make
 from tests.support.pairs import paired
 from tests.support.servers import Serve
 
@@ -40,10 +40,3 @@ def test_a_redacted_password_is_explained(make: Make) -> None:
     operator = paired(make(redact=True))
     operator.ends(6, "verify", "eu", "us", says="service:secrets:read")
     assert operator.enable("--no-verify").code == 0
-
-
-@pytest.mark.slow  # a refused connection is tried again for a while
-def test_an_ip_filter_is_named(operator: Operator) -> None:
-    paired(operator)
-    operator.sandbox.platform.update("us", {"user_config": {"ip_filter": ["10.0.0.0/8"]}})
-    operator.ends(6, "verify", "eu", "us", "--link-timeout", "0", says="ip_filter")

@@ -11,8 +11,7 @@ import valkey
 
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.procedures.gates.history import ONE_PING
-from ccr_avn.valkey.connect import connect
-from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
+from ccr_avn.valkey.fence import NAME, Fence, FenceRefused, lift
 from ccr_avn.valkey.server_facts import caught_up, fetch_replication
 from ccr_avn.valkey.writers import Snapshot
 from tests.support.held import in_force, takes_a_write
@@ -111,22 +110,6 @@ def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
 
 
 @on_each
-def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Server) -> None:
-    with valkey.Valkey(port=primary.port, password=PASSWORD, socket_timeout=0.3) as client:
-        connection: Any = client.connection_pool.get_connection("any")
-        for words in (("MULTI",), ("SET", "late", "x")):
-            connection.send_command(*words)
-            connection.read_response()
-        with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
-            connection.send_command("EXEC")
-            until(lambda: [writer.split()[-1] for writer in fence.writers()] == ["(exec)"], "it to be held back")
-            assert not fence.release(cut=True)
-        with pytest.raises(valkey.exceptions.ConnectionError):
-            connection.read_response()
-    assert not primary.admin.exists("late")
-
-
-@on_each
 def test_a_plain_release_lets_them_go_on(primary: Server, held_back: list[BlockedWriter]) -> None:
     with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
         hold_back_all(primary, fence, held_back)
@@ -211,18 +194,6 @@ def test_a_frozen_server_breaks_it_for_good(primary: Server) -> None:
     fence.release()
 
 
-def test_a_killed_server_ends_in_an_explained_error(primary: Server) -> None:
-    fence = Fence(primary.endpoint(), "test", 3)
-    fence.place()
-    primary.kill()
-    with pytest.raises(Unreachable):
-        fence.lengthen(60)
-    assert fence.ttl == 3
-    for cut in (True, False):
-        with pytest.raises(Unreachable):
-            fence.release(cut=cut)
-
-
 @on_each
 @pytest.mark.parametrize("denied", ["-client|pause", "-client|list", "-info"])
 def test_a_service_that_refuses_it_holds_nothing_back(primary: Server, denied: str) -> None:
@@ -281,21 +252,6 @@ def test_of_fences_that_are_placed_at_once_one_holds_at_most(primary: Server) ->
             one.release()
         held.clear()
         fences = [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]
-
-
-def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
-    """Who looked before it came un-pauses after it paused: it pauses once more."""
-    ending = connect(primary.endpoint(), name=f"{ENDING}other")
-    fence = Fence(primary.endpoint(), "test", 10)
-    placing = threading.Thread(target=fence.place, daemon=True)
-    placing.start()
-    until(lambda: f"{NAME}test" in str(primary.clients()), "the fence to come")
-    until(lambda: not accepts(primary), "its first pause")
-    ending.client_unpause()
-    ending.close()
-    placing.join(5)
-    assert not accepts(primary)
-    assert not fence.release()
 
 
 @pytest.mark.parametrize("disconnect", [True, False])

@@ -33,7 +33,6 @@ GIVEN = {
 FACTS = {name.removeprefix("CCR_").lower(): word for name, word in GIVEN.items() if name != "CCR_NEW_URI"}
 KEY = base64.b64encode(b"a key of thirty-two bytes, or so").decode()
 
-
 HOOK_FILES = EXAMPLES / "hooks"
 
 
@@ -98,8 +97,11 @@ def settings(home: Path, url: str) -> dict[str, str]:
     return {**where, "CONSUL_HTTP_TOKEN_FILE": str(secret)}
 
 
-@pytest.mark.parametrize("how", ["answers", "refuses", "hangs", "away"])
-@pytest.mark.parametrize("hook", HOOKS)
+ANSWERED = [(hook, "answers") for hook in HOOKS]
+UNANSWERED = [(list(HOOKS)[place], how) for place in (-2, -1) for how in ("refuses", "hangs", "away")]
+
+
+@pytest.mark.parametrize(("hook", "how"), [*ANSWERED, *UNANSWERED])
 def test_a_hook_tells_or_fails_with_one_line_and_no_secret(tmp_path: Path, hook: str, how: str) -> None:
     fine, holds = HOOKS[hook]
     with somebody(how, fine) as there:

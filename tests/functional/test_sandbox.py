@@ -50,25 +50,20 @@ def test_every_command_of_avn_that_matters_is_answered(make: Make) -> None:
     assert json.loads(operator.avn("service", "list", "--json").out) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "status"),
-    [
-        (("create", "us", "-t", "valkey", "--plan", "huge-1", "--cloud", EU), 400),
-        (("create", "us", "-t", "valkey", "--plan", "business-4", "--cloud", "moon-1", "--no-project-vpc"), 400),
-        (("create", "Eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU), 400),
-        (("create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU), 409),
-        (("get", "nobody"), 404),
-        (("terminate", "nobody", "-f"), 404),
-        (("integration-delete", "none"), 404),
-        (("integration-create", "-t", "read_replica", "-s", "a", "-d", "b"), 400),
-        (("user-get", "nobody", "--username", "x"), 404),
-    ],
-)
-def test_it_refuses_as_the_platform_does(make: Make, words: tuple[str, ...], status: int) -> None:
+def test_it_refuses_as_the_platform_does(make: Make) -> None:
     operator = make(data_plane=False)
     add_service(operator, "eu")
-    assert operator.types("avn", "service", *words).code == 1
-    assert operator.sandbox.requests[-1]["status"] == status
+    for line, status in (
+        ("create us -t valkey --plan huge-1 --cloud google-europe-west1", 400),
+        ("create us -t valkey --plan business-4 --cloud moon-1 --no-project-vpc", 400),
+        ("create Eu -t valkey --plan business-4 --cloud google-europe-west1", 400),
+        ("create eu -t valkey --plan business-4 --cloud google-europe-west1", 409),
+        ("get nobody", 404),
+        ("integration-delete none", 404),
+        ("integration-create -t read_replica -s a -d b", 400),
+    ):
+        assert operator.types("avn", "service", *line.split()).code == 1
+        assert operator.sandbox.requests[-1]["status"] == status, line
 
 
 def test_run_passes_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:

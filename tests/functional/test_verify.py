@@ -31,7 +31,9 @@ def test_differences_are_counted_named_and_written(pair: Operator) -> None:
     compared: Any = json.loads(done.out)["result"]["compare"]
     assert compared["verdict"] == "different"
     assert compared["counts"] == {"missing": 1, "extra": 1, "type": 0, "expiry": 0, "value": 1}
-    lines = [json.loads(line) for line in (pair.home / "all.jsonl").read_text().splitlines()]
+    file = pair.home / "all.jsonl"
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert sorted(line["key"] for line in lines) == ["key:1", "key:2", "mine"]
     pair.ends(0, *words, "--level", "keys", "--match", "key:3*")
     pair.ends(6, *words, "--level", "keys", says="1 missing, 1 extra")

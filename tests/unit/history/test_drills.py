@@ -106,30 +106,6 @@ def test_one_that_ended_and_left_nothing_has_nothing_to_resume(tmp_path: Path) -
     assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
 
 
-@pytest.mark.parametrize(
-    ("refused", "changed", "fate"), [(False, "unknown", "may be there"), (True, False, "not made")]
-)
-def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, changed: Any, fate: str) -> None:
-    failed = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="no", refused=refused)
-    end = ended(1.0, ok=False, changed=changed, code=13, **result(terminated=False))
-    path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
-    story = story_of(path)
-    assert resume.temporary_replica(story) == fate
-    assert not any("is gone" in line for line in resume.last_known(story))
-
-
-def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
-    story = story_of(write(tmp_path, RUN, [drill(), REFUSED]))
-    assert report.drill_page(story) is None
-    assert resume.next_command(story) == ("ccr-avn", *TYPED, "--project", "p")
-
-
-@pytest.mark.parametrize("damaged", ["yes", ["x", {"name": 3}], [{"outcome": "perhaps", "saw": None}], None])
-def test_a_damaged_result_makes_a_page_all_the_same(tmp_path: Path, damaged: Any) -> None:
-    odd = ended(9.0, assumptions=damaged, cost=3, rto_ms="x")
-    assert "not measured" in html(write(tmp_path, RUN, [*whole()[:-1], odd]))
-
-
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("ccr_avn.history.journal.directory", lambda: tmp_path)

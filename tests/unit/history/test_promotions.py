@@ -22,13 +22,15 @@ def named(name: str) -> models.Service:
     return models.services(json.dumps([factories.service(name, create_time=born)]))[0]
 
 
-def noted(where: Path, *others: Any) -> None:
+def noted(where: Path, *others: Any, command: str = "switchover", after: tuple[Any, ...] = ()) -> None:
+    """A run that promoted us; ``others``: steps before that."""
     notes = [
         done("pair", 0.1, created=BORN, ip_filter=IP_FILTER),
         done("health", 0.2, follows="eu", replication_id=factories.HISTORY),
     ]
     sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
-    write(where, RUN, [started(RUN), *notes, *others, sent, done("promote", 1.0, "its role is master", "changed")])
+    promoted = done("promote", 1.0, "its role is master", "changed")
+    write(where, RUN, [started(RUN, command), *notes, *others, sent, promoted, *after])
 
 
 @pytest.mark.parametrize(
@@ -48,9 +50,7 @@ def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict
 
 
 def test_what_a_drill_promoted_took_over_from_nobody(where: Path) -> None:
-    notes = [done("pair", 0.1, created=BORN), done("last-known", 0.2, follows="eu", replication_id=factories.HISTORY)]
-    sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
-    write(where, RUN, [started(RUN, "drill"), *notes, sent, done("promote", 1.0, "its role is master", "changed")])
+    noted(where, done("last-known", 0.3, follows="eu", replication_id=factories.HISTORY), command="drill")
     assert journals.JournalsHere("p").promotions == ()
 
 
@@ -84,10 +84,7 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
 @pytest.mark.parametrize("slug", ["history", "accepts-writes"])
 def test_a_replica_that_came_back_without_its_data_took_over_from_nobody(where: Path, slug: str) -> None:
     """Exit 14: the old primary goes on, and another replica of it may be promoted later."""
-    notes = [done("pair", 0.1, created=BORN), done("health", 0.2, follows="eu", replication_id=factories.HISTORY)]
-    sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
-    lacking = looked(slug, 1.1, stop("us does not have the data of eu", hint="keep eu"))
-    write(where, RUN, [started(RUN), *notes, sent, done("promote", 1.0, "its role is master", "changed"), lacking])
+    noted(where, after=(looked(slug, 1.1, stop("us does not have the data of eu", hint="keep eu")),))
     [recorded] = journals.JournalsHere("p").promotions
     assert recorded.without_data
     assert lineage.successors(named("eu"), (named("us"),), [recorded]) == ()

@@ -1,7 +1,6 @@
 """Looks at many data planes end at their limit, however slow one of them is."""
 
 import json
-import socket
 import threading
 import time
 from typing import Any
@@ -12,11 +11,11 @@ from ccr_avn.aiven import models
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.procedures.setting import Setting
-from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support.factories import row, service, side
 from tests.support.monitored import failed_over, linked, made
+from tests.support.odd_server import odd_server
 
 
 def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,28 +38,8 @@ def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
-    cut_off, over = threading.Event(), threading.Event()
-
-    def dribble(listener: socket.socket) -> None:
-        client, _ = listener.accept()
-        with client:
-            try:
-                while not over.wait(0.02):
-                    client.send(b"+")
-            except OSError:
-                cut_off.set()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=dribble, args=(listener,))
-        thread.start()
-        where = Endpoint(service="slow", uri=f"valkey://127.0.0.1:{listener.getsockname()[1]}")
-        try:
-            with pytest.raises(Unreachable):
-                fetch_replication(where, until=time.monotonic() + 0.3)
-            assert cut_off.wait(60), "while it was still sending"
-        finally:
-            over.set()
-            thread.join()
+    with odd_server(pause=0.02) as server, pytest.raises(Unreachable):
+        fetch_replication(server.endpoint(timeout=60.0), until=time.monotonic() + 0.3)
 
 
 @pytest.mark.parametrize("uri", ["rediss://u:p@[::1:5", "rediss://u:p@h:99999999", "::::", "rediss://u:p@h\ud800:1"])

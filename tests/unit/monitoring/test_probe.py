@@ -119,17 +119,6 @@ def samples(pair: FakePair, probe: Probe, count: int, befall: Callable[[int], No
     return taken
 
 
-def test_one_stall_is_told_as_long_as_it_was(pair: FakePair) -> None:
-    def befall(number: int) -> None:
-        pair.stall = 0.1 if number == 3 else 0.0
-
-    found = samples(pair, probe_of(pair), 12, befall)
-    assert all(one.arrived for one in found)
-    lags = [one.lag_ms or 0 for one in found]
-    assert max(lags) == lags[3] == pytest.approx(102, abs=1)
-    assert pair.connects == 2, "nothing was connected anew"
-
-
 def test_a_steady_lag_above_the_interval_is_told_and_does_not_grow(pair: FakePair) -> None:
     pair.behind = 0.3
     found = samples(pair, probe_of(pair), 60)[5:]
@@ -213,23 +202,6 @@ def test_its_own_markers_are_no_writes(pair: FakePair) -> None:
 
     rates = [one.write_rate or 0 for one in samples(pair, probe, 8, written)]
     assert all(rate == pytest.approx(10_000, rel=0.01) for rate in rates)
-
-
-def test_others_writes_are_counted_across_a_save(pair: FakePair) -> None:
-    probe = probe_of(pair)
-    samples(pair, probe, 2)
-    pair.changes, pair.last_save = 0, 77
-    pair.offset += 1000
-    [one] = samples(pair, probe, 1)
-    assert one.write_rate == pytest.approx(10_000, rel=0.01)
-
-
-def test_a_clock_that_is_set_back_is_no_arrival(pair: FakePair) -> None:
-    probe = probe_of(pair)
-    samples(pair, probe, 2)
-    pair.wall -= 3600
-    pair.cut = pair.now
-    assert not any(one.arrived for one in samples(pair, probe, 3))
 
 
 def test_a_late_answer_is_no_reason_to_wait_but_a_failed_connect_is_for_ever_longer(

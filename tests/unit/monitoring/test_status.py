@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from ccr_avn import clock, units
-from ccr_avn.errors import Refused
 from ccr_avn.monitoring import prometheus, status
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import chosen
@@ -78,15 +77,6 @@ def test_a_namesake_of_a_primary_in_another_project_is_a_stranger() -> None:
     assert found["eu/us"].as_dict()["services"][0]["state"] == "elsewhere"
     assert found["eu/us"].pair.primary is None
     assert found["eu"].standing == "single"
-
-
-def test_names_choose_and_unknown_ones_are_refused() -> None:
-    shared = row("eu", "us")
-    pairs = listed(service("eu", shared), service("us", shared), service("alone"))
-    assert [pair.name for pair in chosen(pairs, ("us",))] == ["eu/us"]
-    assert chosen(pairs, ()) == pairs
-    with pytest.raises(Refused, match="nope"):
-        chosen(pairs, ("eu", "nope"))
 
 
 def test_a_pair_that_is_fine() -> None:
@@ -179,36 +169,6 @@ def test_prometheus_text_is_what_its_own_parser_reads() -> None:
     assert all(name.startswith("ccr_") for name in prometheus.HELP), "no name of another exporter's"
 
 
-def test_the_files_of_two_projects_go_into_one_directory() -> None:
-    """node_exporter drops a file that repeats a series, or says something else of a metric than another file does."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    found = (one(FINE), one(both(side("master", 9), None), active=False))
-    families = [
-        family
-        for project in ("live", "test")
-        for family in text_string_to_metric_families(prometheus.text_of(found, project))
-    ]
-    series = [(one.name, *sorted(one.labels.items())) for family in families for one in family.samples]
-    assert len(set(series)) == len(series)
-    assert len({(one.name, one.documentation, one.type) for one in families}) == len({one.name for one in families})
-
-
-@pytest.mark.parametrize(("looks", "code"), [(FINE, 0), (SYNCING, 1), (TWO_MASTERS, 2), (SILENT_HERE, 3)])
-def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None:
-    found = metrics((one(looks),))
-    assert (
-        found["ccr_health", "eu", "us"] == found["ccr_status_health",] == status.nagios_line((one(looks),))[1] == code
-    )
-
-
-def test_the_table_is_short() -> None:
-    found = one(FINE)
-    head, cells = [one.head for one in overview.COLUMNS], overview.row(found)
-    assert dict(zip(head, cells, strict=True))["BACKUP"] == "2 h"
-    assert overview.troubles((found,)) == []
-
-
 def test_the_worst_pair_comes_first_in_the_table_and_below_it() -> None:
     lines = overview.shown((one(FINE), one(TWO_MASTERS), one(SYNCING), one(SILENT_HERE)), {}).splitlines()
     healths = ["critical", "unknown", "warning", "ok"]
@@ -219,3 +179,5 @@ def test_the_worst_pair_comes_first_in_the_table_and_below_it() -> None:
 def test_amounts_are_short() -> None:
     assert [units.format_bytes(one) for one in (None, 10, 2048, 3 * 1024**4)] == ["-", "10 B", "2.0 KiB", "3.0 TiB"]
     assert [units.format_age(one) for one in (None, 30, 200, 10**6)] == ["-", "30 s", "3 min", "12 d"]
+    seconds = (0, 0.0424, 1.25, 61.2, 7260)
+    assert [units.format_duration(one) for one in seconds] == ["< 1 ms", "42 ms", "1.2 s", "1 min 01 s", "2 h 01 min"]

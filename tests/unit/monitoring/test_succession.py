@@ -125,15 +125,6 @@ def test_a_tag_that_gives_a_name_only_is_a_warning_and_no_proof() -> None:
     assert [one.standing for one in back.values()] == ["pair"], "a replica is no old primary"
 
 
-def test_there_and_back_again() -> None:
-    _, us = failed_over()
-    found = judged(listed(promoted(made("eu", 9), us), us), MASTER)
-    assert {name: one.standing for name, one in found.items()} == {
-        "eu": "current primary",
-        "us": "old primary, still open",
-    }
-
-
 def test_a_new_replica_makes_it_a_pair_again() -> None:
     eu, us = failed_over(**CLOSED)
     shared = row("us", "asia")
@@ -273,25 +264,6 @@ def test_a_replica_of_an_old_primary_is_told(old: dict[str, Any], health: str) -
     assert "old primary" in found.reasons[0]
 
 
-WORLDS = {
-    "pair": (),
-    "closed": failed_over(**CLOSED),
-    "open": failed_over(),
-    "single": (made("alone", 1),),
-    "off": (made("alone", 1, **OFF),),
-    "gone": (made("r9", 1, row("p9", "r9")),),
-    "named": (made("eu", 1), made("us", 2, tags={lineage.FROM: "eu"})),
-}
-
-
-@pytest.mark.parametrize("world", WORLDS)
-def test_a_service_that_is_named_stands_as_it_does_among_all(world: str) -> None:
-    pairs = listed(*WORLDS[world], *linked())
-    among_all = judged(pairs, MASTER)
-    for name in {one for pair in pairs for one in (pair.primary_name, pair.replica_name) if one}:
-        assert judged(chosen(pairs, (name,)), MASTER).items() <= among_all.items()
-
-
 @pytest.mark.parametrize(
     ("services", "why"),
     [
@@ -316,13 +288,6 @@ def test_a_missing_pair_whose_replica_still_follows_is_told_as_that() -> None:
     looks = {**MASTER, "us": Look(side=side("slave"))}
     one = judged(with_expected((), eu_and_us(), [("eu", "us")]), looks)["eu/us"]
     assert "its promotion is in progress" in one.reasons[1]
-
-
-def test_an_expected_pair_that_is_there_is_judged_once_and_also_when_others_are_named() -> None:
-    pairs = listed(*linked())
-    assert with_expected(pairs, pairs, [("p0", "r0")]) == pairs
-    named = with_expected((), pairs, [("p0", "r0"), ("x", "y")])
-    assert [one.name for one in named] == ["p0/r0", "x/y"]
 
 
 def test_the_series_of_a_pair_stay_after_its_promotion() -> None:

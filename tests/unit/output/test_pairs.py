@@ -115,10 +115,3 @@ def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(
         "p0/r0: fence: NOT undone: no answer",
         "p0/r0: done: r0 is the primary now",
     ]
-
-
-def test_a_failover_had_no_outage_of_ours() -> None:
-    phases = PairPhases(["p0/r0"])
-    begins(phases, "p0/r0")
-    phases.saw("p0/r0", done("accepts-writes"))
-    assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: accepts writes"

@@ -11,17 +11,6 @@ from ccr_avn.sandbox.web import Faults, RateLimit
 from tests.support.stage import Stage
 
 
-def test_a_service_builds_then_runs_then_has_a_backup() -> None:
-    stage = Stage()
-    eu = stage.create("eu")
-    assert stage.platform.state(eu) == "REBUILDING"
-    stage.passes(10)
-    assert stage.platform.state(eu) == "RUNNING"
-    assert stage.platform.backups(eu) == []
-    stage.passes(5)
-    assert len(stage.platform.backups(eu)) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "more"),
     [
@@ -210,15 +199,6 @@ def test_orphans_keep_their_integration_if_so_set() -> None:
     stage.platform.delete_integration(row)
     stage.passes(3)
     assert stage.servers.log[-1] == ("promote", "us")
-
-
-def test_a_terminated_replica_promotes_nobody() -> None:
-    stage = Stage()
-    stage.pair()
-    stage.platform.delete("us")
-    stage.passes(3)
-    assert not stage.platform.rows
-    assert not [one for one in stage.servers.log if one[0] == "promote"]
 
 
 def test_it_has_an_address_during_a_change_of_plan_but_not_while_it_is_built() -> None:

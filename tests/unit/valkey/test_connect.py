@@ -70,12 +70,6 @@ def test_a_byte_at_a_time_ends_at_the_limit(ask: Asks) -> None:
         ask(server)
 
 
-@each
-def test_what_is_well_answered_is_used(ask: Asks) -> None:
-    with odd_server() as server:
-        ask(server)
-
-
 ODD = (
     b":1\r\n",
     b"+OK\r\n",

@@ -88,20 +88,6 @@ def test_what_is_closed_is_not_to_be_opened(error: Exception) -> None:
     assert "ccr-avn status eu" in found.hint
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (exceptions.TimeoutError("Timeout reading"), "its writes are paused"),
-        (exceptions.ConnectionError("Connection closed by server."), "the connection was closed: it is restarting"),
-        (from_(ConnectionRefusedError(111, "Connection refused")), "the connection was closed: it is restarting"),
-    ],
-)
-def test_what_had_answered_before_is_not_blamed_on_an_address(error: Exception, told: str) -> None:
-    with pytest.raises(Unreachable) as caught, explained(ENDPOINT, connected=True):
-        raise error
-    assert told in caught.value.what
-
-
 @pytest.mark.parametrize("error", [case[0] for case in CASES])
 @pytest.mark.parametrize("closed", [True, False])
 def test_only_a_refused_connection_and_a_filter_that_admits_nobody_are_closed(error: Exception, closed: bool) -> None:

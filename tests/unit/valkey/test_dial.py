@@ -49,12 +49,6 @@ def listening() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
-
-
 def where(**other: Any) -> Endpoint:
     return Endpoint(service="eu", uri="redis://eu.example:1", **{"timeout": 5.0, **other})
 
@@ -71,14 +65,6 @@ def test_a_name_is_looked_up_once_for_all_connections(names: Names) -> None:
             fetch_replication(where())
             connect(where()).close()
     assert names.asked == 1
-
-
-def test_a_failed_look_up_is_tried_again_the_next_time(names: Names, listening: int) -> None:
-    with pytest.raises(socket.gaierror):
-        goes(listening)
-    names.ports = (listening,)
-    assert goes(listening)
-    assert names.asked == 2
 
 
 def test_a_changed_address_is_found_when_the_old_one_fails(

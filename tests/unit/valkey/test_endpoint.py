@@ -44,21 +44,6 @@ def test_the_public_route_is_used_where_the_dynamic_one_does_not_answer(listenin
     assert found.uri == f"valkeys://default:pw%2F1@127.0.0.1:{listening}"
 
 
-def test_a_name_that_does_not_resolve_leads_to_the_public_route(
-    listening: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = socket.getaddrinfo
-
-    def look_up(host: str, *more: Any, **other: Any) -> Any:
-        if host == "private.invalid":
-            raise socket.gaierror(-2, "Name or service not known")
-        return real(host, *more, **other)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    known = {"dynamic": "valkeys://u:p@private.invalid:1", "public": f"valkeys://u:p@127.0.0.1:{listening}"}
-    assert endpoints.best_address(known) == known["public"]
-
-
 def test_the_dynamic_route_comes_first_and_is_tried_once(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
     one = service(listening, component("public", NOBODY))
     assert endpoint(one, SETTING).address == f"127.0.0.1:{listening}"
