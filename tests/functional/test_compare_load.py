@@ -81,7 +81,7 @@ def writers(pair: Pair, names: int) -> Iterator[None]:
 
 
 def busy(pair: Pair) -> None:
-    fill(pair.primary.admin, (("SET", f"quiet:{number}", number) for number in range(20_000)))
+    fill(pair.primary.admin, (("SET", f"quiet:{number}", number) for number in range(5_000)))
     words = [word for number in range(30_000) for word in (str(number), number)]
     fill(pair.primary.admin, (("HSET", "busy:big", *words[start : start + 5000]) for start in range(0, 60_000, 5000)))
     pair.settled()
