@@ -44,23 +44,17 @@ def write(port: int, seed: int, names: int) -> None:
 
 def one_write(batch: Any, key: str, what: int, chance: random.Random) -> None:
     value, small = chance.random(), chance.randrange(50)
-    if what == 0:
-        batch.set(key, value, px=chance.randrange(1, 1000))
-    elif what == 1:
-        batch.hset(key, str(small), value)
-    elif what == 2:
-        batch.zadd(key, {str(small): value})
-    elif what == 3:
-        batch.lpush(key, value)
-        batch.ltrim(key, 0, 50)
-    elif what == 4:
-        batch.incr(key)
-    elif what == 5:
-        batch.delete(key) if small < 25 else batch.sadd(key, small)
-    elif what == 6:
-        batch.xadd(key, {"f": value}, maxlen=100, approximate=False)
-    else:
-        batch.delete(key) if small < 5 else batch.hset("busy:big", str(chance.randrange(30_000)), value)
+    kinds: tuple[Callable[[], object], ...] = (
+        lambda: batch.set(key, value, px=chance.randrange(1, 1000)),
+        lambda: batch.hset(key, str(small), value),
+        lambda: batch.zadd(key, {str(small): value}),
+        lambda: (batch.lpush(key, value), batch.ltrim(key, 0, 50)),
+        lambda: batch.incr(key),
+        lambda: batch.delete(key) if small < 25 else batch.sadd(key, small),
+        lambda: batch.xadd(key, {"f": value}, maxlen=100, approximate=False),
+        lambda: batch.delete(key) if small < 5 else batch.hset("busy:big", str(chance.randrange(30_000)), value),
+    )
+    kinds[what]()
 
 
 @contextmanager
@@ -89,6 +83,7 @@ def busy(pair: Pair) -> None:
 
 @pytest.mark.parametrize("runs", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_no_false_difference_with_four_writers(pair: Pair, runs: int) -> None:
+    """And the true ones are found."""
     busy(pair)
     reread = run = 0
     with writers(pair, 2000):
@@ -97,19 +92,13 @@ def test_no_false_difference_with_four_writers(pair: Pair, runs: int) -> None:
             result = pair.compare(rounds=3, round_interval=0.1, level=("values", "keys")[run % 5 == 4], jobs=1)
             assert result.differences == 0, result
             reread += result.reread
+        pair.replica.admin.config_set("replica-read-only", "no")
+        pair.replica.admin.delete("quiet:7")
+        pair.replica.admin.set("quiet:8", "changed")
+        true = [("missing", 0, "quiet:7"), ("value", 0, "quiet:8")]
+        assert found(pair.compare(rounds=3, round_interval=0.1)) == true
     pair.settled()
-    assert pair.compare().verdict == "equal"
-
-
-@pytest.mark.slow
-def test_a_true_difference_is_found_under_load(pair: Pair) -> None:
-    busy(pair)
-    pair.replica.admin.config_set("replica-read-only", "no")
-    pair.replica.admin.delete("quiet:7")
-    pair.replica.admin.set("quiet:8", "changed")
-    with writers(pair, 2000):
-        result = pair.compare(rounds=3, round_interval=0.1)
-    assert found(result) == [("missing", 0, "quiet:7"), ("value", 0, "quiet:8")]
+    assert found(pair.compare()) == true
 
 
 def measured(pair: Pair, **options: Any) -> Comparison:
@@ -126,25 +115,9 @@ def test_a_million_small_keys(pair: Pair) -> None:
     pair.settled()
     result = measured(pair, jobs=8)
     assert (result.verdict, result.keys, result.replica_keys) == ("equal", 1_000_000, 1_000_000)
-    pair.detach()
-    client = pair.replica.admin
-    client.delete("key:1")
-    client.set("key:2", "changed")
-    client.rename("key:3", "key:x")
-    client.expire("key:4", 1000)
-    client.delete("key:5")
-    client.rpush("key:5", "5")
-    result = measured(pair, jobs=8)
-    assert found(result) == [
-        ("expiry", 0, "key:4"),
-        ("extra", 0, "key:x"),
-        ("missing", 0, "key:1"),
-        ("missing", 0, "key:3"),
-        ("type", 0, "key:5"),
-        ("value", 0, "key:2"),
-    ]
     assert max(result.peak_memory_bytes) < MOST_MEMORY
-    client.flushall()
+    pair.detach()
+    pair.replica.admin.flushall()
     result = measured(pair, jobs=8, rounds=1, level="keys")
     assert result.counts["missing"] == result.differences == 1_000_000
     assert max(result.peak_memory_bytes) < MOST_MEMORY

@@ -1,15 +1,17 @@
-"""Choosing what is compared, over how many connections, and how hard the primary may be asked."""
+"""Choosing what is compared and how hard the primary may be asked; what is claimed if the link fails, or nobody answers."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from ccr_avn.errors import Unreachable
+from ccr_avn.errors import Unreachable, UsageError
 from ccr_avn.valkey.compare import Progress, engine
 from ccr_avn.valkey.compare.sides import Pace
 from tests.functional.compare_pair import Pair, fill, found, make_pair
+from tests.support.servers import PASSWORD
 from tests.support.wait import until
 
 
@@ -59,15 +61,6 @@ def test_all_databases_or_some_or_only_keys_that_match(detached: Pair) -> None:
         assert (found(only), only.keys) == ([("missing", 0, "hash:7")], 500)
     finally:
         detached.link()
-
-
-def test_a_sample(detached: Pair) -> None:
-    result = detached.compare(sample=100, match="key:*", require_link=False)
-    assert result.verdict == "equal"
-    assert 80 <= result.keys <= 130
-    detached.replica.admin.flushall()
-    assert detached.compare(sample=100, match="key:*").counts["missing"] == result.keys
-    detached.link()
 
 
 @pytest.mark.usefixtures("several")
@@ -124,3 +117,86 @@ def test_reading_does_not_make_keys_look_used(pair: Pair) -> None:
     until(lambda: client.object("idletime", "key:7") >= 1, "a key to be idle")
     pair.compare()
     assert client.object("idletime", "key:7") >= 1
+
+
+def test_two_equal_servers_without_a_link(pair: Pair) -> None:
+    pair.detach()
+    assert pair.compare().verdict == "inconclusive"
+    assert pair.compare(require_link=False).verdict == "equal"
+    pair.replica.admin.delete("key:7")
+    result = pair.compare()
+    assert (result.verdict, found(result)) == ("different", [("missing", 0, "key:7")])
+
+
+def test_a_link_that_is_down_leaves_differences_unproven(pair: Pair) -> None:
+    pair.replica.admin.execute_command("REPLICAOF", "127.0.0.1", 1)
+    until(lambda: pair.replica.admin.info("replication")["master_link_status"] == "down", "the link to go down")
+    pair.primary.admin.delete("key:9")
+    result = pair.compare()
+    pair.replica.promote()
+    assert result.verdict == "inconclusive"
+    assert "link from eu to us was down" in result.reasons[0]
+    assert "1 keys differ, but the replica may only be behind" in result.reasons[1]
+    assert result.in_flight == 1
+
+
+def test_a_link_that_drops_and_comes_back_is_noticed(pair: Pair) -> None:
+    seen: list[Progress] = []
+
+    def cut(progress: Progress) -> None:
+        if not seen:
+            pair.primary.admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            pair.settled()
+        seen.append(progress)
+
+    result = pair.compare(progress=cut)
+    assert result.verdict == "inconclusive"
+    assert result.differences == 0
+    assert "dropped" in result.reasons[0] or "down" in result.reasons[0]
+
+
+def test_a_replica_of_another_primary(pair: Pair, tmp_path: Path) -> None:
+    stranger = make_pair(tmp_path / "other")
+    try:
+        result = Pair(stranger.primary, pair.replica).compare(level="keys", rounds=1)
+    finally:
+        stranger.stop()
+    assert result.verdict == "different"
+    assert result.counts["extra"] == result.replica_keys >= 8000
+    assert len(result.examples) == 20
+    assert "another primary" in result.reasons[0]
+
+
+def test_a_frozen_replica_is_unreachable(pair: Pair) -> None:
+    def freeze(progress: Progress) -> None:
+        pair.replica.freeze()
+
+    try:
+        with pytest.raises(Unreachable, match="us") as caught:
+            pair.compare(timeout=0.5, progress=freeze)
+    finally:
+        pair.replica.thaw()
+    assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.hint}"
+
+
+def test_differences_that_can_not_be_written_are_refused_first(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        pair.compare(differences_file=tmp_path / "nowhere" / "file")
+
+
+def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
+    """Told by a user who may not PEXPIRETIME: PTTL is compared instead, with some slack."""
+    client = pair.primary.admin
+    fill(client, (("SET", f"passing:{number}", "v", "PX", 100_000 + number) for number in range(1000)))
+    pair.allow("old", "+@all", "-pexpiretime", "-watch", "~*")
+    pair.settled()
+    for level in ("keys", "values"):
+        assert pair.compare(level=level, rounds=1, user="old").verdict == "equal"
+    pair.detach()
+    pair.replica.admin.persist("passing:5")
+    result = pair.compare(rounds=1, user="old")
+    assert result.verdict == "inconclusive"  # without WATCH nothing is proven
+    assert result.in_flight == 1
+    assert "refuses WATCH" in result.reasons[1]
+    pair.allow("old", "+@all", "-pexpiretime", "~*")
+    assert found(pair.compare(rounds=1, user="old")) == [("expiry", 0, "passing:5")]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -230,9 +231,8 @@ def test_a_fence_is_a_lock(primary: Server) -> None:
 
 
 def test_of_fences_that_are_placed_at_once_one_holds_at_most(primary: Server) -> None:
-    fences = [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]
     held: list[Fence] = []
-    line = threading.Barrier(len(fences))
+    line = threading.Barrier(6)
 
     def place(fence: Fence) -> None:
         line.wait()
@@ -241,17 +241,13 @@ def test_of_fences_that_are_placed_at_once_one_holds_at_most(primary: Server) ->
             held.append(fence)
 
     for _ in range(10):
-        threads = [threading.Thread(target=place, args=(one,)) for one in fences]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(line.parties) as pool:
+            list(pool.map(place, [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]))
         assert len(held) <= 1
         assert accepts(primary) is not bool(held), "nothing is left of those that went no further"
         for one in held:
             one.release()
         held.clear()
-        fences = [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]
 
 
 @pytest.mark.parametrize("disconnect", [True, False])

@@ -119,6 +119,17 @@ def samples(pair: FakePair, probe: Probe, count: int, befall: Callable[[int], No
     return taken
 
 
+def test_one_stall_is_told_as_long_as_it_was(pair: FakePair) -> None:
+    def befall(number: int) -> None:
+        pair.stall = 0.1 if number == 3 else 0.0
+
+    found = samples(pair, probe_of(pair), 12, befall)
+    assert all(one.arrived for one in found)
+    lags = [one.lag_ms or 0 for one in found]
+    assert max(lags) == lags[3] == pytest.approx(102, abs=1)
+    assert pair.connects == 2, "nothing was connected anew"
+
+
 def test_a_steady_lag_above_the_interval_is_told_and_does_not_grow(pair: FakePair) -> None:
     pair.behind = 0.3
     found = samples(pair, probe_of(pair), 60)[5:]

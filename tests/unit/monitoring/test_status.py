@@ -169,6 +169,29 @@ def test_prometheus_text_is_what_its_own_parser_reads() -> None:
     assert all(name.startswith("ccr_") for name in prometheus.HELP), "no name of another exporter's"
 
 
+def test_the_files_of_two_projects_go_into_one_directory() -> None:
+    """node_exporter drops a file that repeats a series, or says something else of a metric than another file does."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found = (one(FINE), one(both(side("master", 9), None), active=False))
+    families = [
+        family
+        for project in ("live", "test")
+        for family in text_string_to_metric_families(prometheus.text_of(found, project))
+    ]
+    series = [(one.name, *sorted(one.labels.items())) for family in families for one in family.samples]
+    assert len(set(series)) == len(series)
+    assert len({(one.name, one.documentation, one.type) for one in families}) == len({one.name for one in families})
+
+
+@pytest.mark.parametrize(("looks", "code"), [(FINE, 0), (SYNCING, 1), (TWO_MASTERS, 2), (SILENT_HERE, 3)])
+def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None:
+    found = metrics((one(looks),))
+    assert (
+        found["ccr_health", "eu", "us"] == found["ccr_status_health",] == status.nagios_line((one(looks),))[1] == code
+    )
+
+
 def test_the_worst_pair_comes_first_in_the_table_and_below_it() -> None:
     lines = overview.shown((one(FINE), one(TWO_MASTERS), one(SYNCING), one(SILENT_HERE)), {}).splitlines()
     healths = ["critical", "unknown", "warning", "ok"]

@@ -264,6 +264,25 @@ def test_a_replica_of_an_old_primary_is_told(old: dict[str, Any], health: str) -
     assert "old primary" in found.reasons[0]
 
 
+WORLDS = {
+    "pair": (),
+    "closed": failed_over(**CLOSED),
+    "open": failed_over(),
+    "single": (made("alone", 1),),
+    "off": (made("alone", 1, **OFF),),
+    "gone": (made("r9", 1, row("p9", "r9")),),
+    "named": (made("eu", 1), made("us", 2, tags={lineage.FROM: "eu"})),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_service_that_is_named_stands_as_it_does_among_all(world: str) -> None:
+    pairs = listed(*WORLDS[world], *linked())
+    among_all = judged(pairs, MASTER)
+    for name in {one for pair in pairs for one in (pair.primary_name, pair.replica_name) if one}:
+        assert judged(chosen(pairs, (name,)), MASTER).items() <= among_all.items()
+
+
 @pytest.mark.parametrize(
     ("services", "why"),
     [
