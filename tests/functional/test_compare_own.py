@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.procedures.gates.links import is_equal
+from ccr_avn.valkey.compare.scan import BATCH_BYTES
 from tests.functional.compare_pair import Pair, found, make_pair
 from tests.support.servers import Server
 
@@ -112,8 +113,8 @@ def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: 
 
 
 def test_a_name_larger_than_a_batch_is_compared_as_well(pair: Pair) -> None:
-    giant = "n" * 9 * 1024 * 1024
-    options: tuple[dict[str, Any], ...] = ({}, {"sample": 5}, {"match": "*"})  # each scans in its own way
+    giant = "n" * 2 * BATCH_BYTES
+    options: tuple[dict[str, Any], ...] = ({}, {"sample": 5}, {"sample": 1, "match": "*"})  # each scans in its own way
     pair.primary.admin.mset({giant: "v", "small": "v"})
     pair.settled()
     assert {pair.compare(**some).verdict for some in options} == {"equal"}

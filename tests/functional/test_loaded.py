@@ -12,7 +12,7 @@ from tests.support.loaded import BIN, loaded
 from tests.support.wait import until
 from tests.support.whole import servers_below
 
-TYPED = ("avn service list", "avn nope", "avn service get eu --project other", "ccr-avn enable eu '' --json")
+TYPED = ("avn nope", "avn service get eu --project other", "ccr-avn enable eu '' --json")
 ANOTHER_ACCOUNT = {
     "AIVEN_WEB_URL": "http://127.0.0.1:1",
     "AIVEN_AUTH_TOKEN": "none",
