@@ -3,14 +3,13 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from ccr_avn import clock, process
+from ccr_avn import process
 from ccr_avn.cli.commands import HelpCommand
 from ccr_avn.cli.options import Reaching, refuse_unused
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
@@ -118,19 +117,11 @@ def status(
         from ccr_avn.monitoring.status import CODES, Known, overall
         from ccr_avn.output import overview  # noqa: F401 (it is used when avn has answered)
 
-        setting = reaching.setting()
-        services, now = answer(), datetime.fromtimestamp(clock.now(), UTC)
-        known = Known(
-            now=now,
-            warn=warn_lag,
-            crit=crit_lag,
-            project=setting.project,
-            unfinished=unfinished(reaching.project, now.timestamp()),
-            compared=setting.rejections.compared,
-        )
-        found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)
+        services, at = answer(), reaching.setting()
+        known = Known(at=at, warn=warn_lag, crit=crit_lag, unfinished=unfinished(reaching.project, at.now))
+        found = judged(services, names, expected, known, data_timeout if data_plane else None)
         left_out, code = getattr(services, "left_out", ()), CODES[overall(found)] if exit_code else 0
-        return Looked(found, left_out, setting.project.name, code)
+        return Looked(found, left_out, at.project.name, code)
 
     raise typer.Exit(_repeat(look, watch, UNKNOWN if exit_code else 0) if watch else _show(look(), form, output))
 

@@ -14,7 +14,6 @@ from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expec
 from ccr_avn.monitoring.status import Known, PairStatus, Verdict
 from ccr_avn.procedures.gates.links import as_compared
 from ccr_avn.procedures.gates.settings import NOBODY
-from ccr_avn.procedures.setting import Setting
 from ccr_avn.units import format_duration
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import NOT_LINKED
@@ -25,7 +24,6 @@ def judged(
     names: tuple[str, ...],
     expected: tuple[tuple[str, str], ...],
     known: Known,
-    setting: Setting,
     data_timeout: float | None,
 ) -> tuple[PairStatus, ...]:
     """The pairs of these names, all without names, and those that are expected.
@@ -33,15 +31,15 @@ def judged(
     ``data_timeout``: seconds for all servers to answer; None: they are not asked.
     """
     wanted = {name for pair in expected for name in pair}
-    made = {name: run for name, run in drills_of(services, setting.journals).items() if name not in wanted}
-    every = pairs_of(services, setting.journals.promotions, made)
+    made = {name: run for name, run in drills_of(services, known.at.journals).items() if name not in wanted}
+    every = pairs_of(services, known.at.journals.promotions, made)
     pairs = with_expected(chosen(every, names), every, expected)
     any_single = any(not one.replica_name and one.drill is None for one in pairs)
     among = tuple(one for one in every if one.drill is None and one.primary) if any_single else ()
     if data_timeout is None:
         return pair_statuses(pairs, {}, known, among=among)
     asked = [one for pair in pairs for one in pair.services] + [one.primary for one in among if one.primary]
-    return pair_statuses(pairs, look_at_all(asked, setting, limit=data_timeout), known, among=among)
+    return pair_statuses(pairs, look_at_all(asked, known.at, limit=data_timeout), known, among=among)
 
 
 def pair_statuses(
@@ -86,7 +84,7 @@ def _verdicts(one: PairStatus) -> Iterable[Verdict]:
         yield from _of_a_pair(one)
     else:  # whatever else it does is the drill's
         name = one.pair.replica_name or one.pair.primary_name
-        words = ("ccr-avn", "drill", "--clean", "--only", name, *one.known.project.flag)
+        words = ("ccr-avn", "drill", "--clean", "--only", name, *one.known.at.project.flag)
         yield "ok", f"{name} was made by a drill, and is billed until it is terminated", words
     if one.related:
         shared = f"{one.pair.primary_name} shares its history with {' and '.join(one.related)}"
@@ -127,7 +125,7 @@ def _succession(one: PairStatus) -> Iterable[Verdict]:
 
 
 def _old_primary(one: PairStatus, found: Admission) -> Iterable[Verdict]:
-    name, project, recorded = one.pair.primary_name, one.known.project, one.pair.past.recorded
+    name, project, recorded = one.pair.primary_name, one.known.at.project, one.pair.past.recorded
     promotions = "; ".join(
         f"{new.name} was promoted from it"
         if new.seen
@@ -153,7 +151,7 @@ def _old_primary(one: PairStatus, found: Admission) -> Iterable[Verdict]:
 
 def _paused(one: PairStatus) -> Iterable[Verdict]:
     """By a switchover under way, one that was killed, or by hand; from any machine."""
-    side, replica, flag = one.primary.side, one.replica.side, one.known.project.flag
+    side, replica, flag = one.primary.side, one.replica.side, one.known.at.project.flag
     if not side or not side.paused_seconds:
         return
     name, is_old = one.pair.primary_name, one.pair.past.is_old
@@ -199,7 +197,7 @@ def _replication(one: PairStatus) -> Iterable[Verdict]:
         yield ("critical" if lag >= one.known.crit else "warning"), f"{lag} bytes behind", ()
     # A command that a replica rejected is skipped: link and lag do not show what it lacks.
     name = pair.replica_name
-    if replica and replica.rejected and as_compared(replica) not in one.known.compared(name):
+    if replica and replica.rejected and as_compared(replica) not in one.known.at.journals.equal_by_value(name):
         what = f"{name} rejected {replica.rejected} command{'s' * (replica.rejected != 1)} from its primary"
-        verify = ("ccr-avn", "verify", pair.primary_name, name, "--level", "values", *one.known.project.flag)
+        verify = ("ccr-avn", "verify", pair.primary_name, name, "--level", "values", *one.known.at.project.flag)
         yield "warning", what, verify

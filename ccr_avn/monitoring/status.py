@@ -2,18 +2,17 @@
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.history.story import Story
 from ccr_avn.monitoring.collect import NO_LOOK, Look, admission
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.printable import for_nagios, printable
-from ccr_avn.procedures.gates.links import ComparedState
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import lag_of, link_of
 
@@ -48,16 +47,13 @@ SHOWN = 5
 class Known:
     """What pairs are judged by. ``warn``, ``crit``: the lag in bytes from which a pair is a warning, and critical.
 
-    ``project``: the one that next commands name. ``unfinished``: the runs on this machine that have no end.
-    ``compared``: what comparisons by value on this machine found equal, of a replica.
+    ``unfinished``: the runs on this machine that have no end.
     """
 
-    now: datetime
+    at: Setting
     warn: int = 10 * 1024 * 1024
     crit: int = 100 * 1024 * 1024
-    project: Project = field(default_factory=Project)
     unfinished: tuple[Story, ...] = ()
-    compared: Callable[[str], Collection[ComparedState]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +141,7 @@ class PairStatus:
         return self._since(made[-1].created if made else None)
 
     def _since(self, moment: datetime | None) -> int | None:
-        return None if moment is None else max(0, round((self.known.now - _aware(moment)).total_seconds()))
+        return None if moment is None else max(0, round(self.known.at.now - _aware(moment).timestamp()))
 
     @property
     def exposure(self) -> tuple[str, ...]:

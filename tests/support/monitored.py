@@ -15,6 +15,7 @@ from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.prometheus import text_of
 from ccr_avn.monitoring.status import Known, PairStatus
 from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.setting import Journals, Setting
 from tests.support.factories import HISTORY, row, service, side
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -23,6 +24,7 @@ CLOSED: dict[str, Any] = {"user_config": {"ip_filter": [NOBODY]}}
 MASTER = {name: Look(side=side("master")) for name in ("eu", "us", "asia")}
 ALONE = {"us": Look(side=side("master")), "eu": Look(trouble="eu: no answer", refused=True)}
 UNASKED: Looks = {}
+UNWRITTEN = Journals()
 
 
 def made(name: str, day: int, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -49,9 +51,12 @@ def linked(primary: str = "p0", replica: str = "r0", **more: Any) -> tuple[dict[
     return made(primary, 3, shared), made(replica, 4, shared)
 
 
-def judged(pairs: tuple[Pair, ...], looks: Looks = UNASKED, *, among: Any = (), **known: Any) -> dict[str, PairStatus]:
+def judged(
+    pairs: tuple[Pair, ...], looks: Looks = UNASKED, *, among: Any = (), journals: Journals = UNWRITTEN, **known: Any
+) -> dict[str, PairStatus]:
     """By the name of the pair. ``known``: as in `Known`."""
-    against = Known(**{"now": NOW, "project": Project("p"), **known})
+    at = Setting(project=Project("p"), now=NOW.timestamp(), journals=journals)
+    against = Known(at=at, **known)
     return {one.pair.name: one for one in pair_statuses(pairs, looks, against, among=among)}
 
 

@@ -16,7 +16,9 @@ from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.output import overview
 from ccr_avn.plan.events import RunStarted
+from ccr_avn.procedures.gates.links import ComparedState
 from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.setting import Journals
 from tests.support.factories import HISTORY, listed, row, side
 from tests.support.monitored import (
     ALONE,
@@ -210,13 +212,18 @@ def test_writes_that_may_have_been_paused_for_a_promotion_are_not_to_be_resumed(
     assert "unfence" not in "".join(own.reasons)
 
 
+class Compared(Journals):
+    def equal_by_value(self, replica: str) -> tuple[ComparedState, ...]:
+        return (("f", HISTORY, 2),)
+
+
 def test_what_a_replica_rejected_is_a_warning() -> None:
     pairs = listed(*linked("eu", "us"))
     looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave", rejected=2))}
     [found] = judged(pairs, looks).values()
     assert (found.health, found.reasons) == ("warning", ("us rejected 2 commands from its primary",))
     assert found.next == (("ccr-avn", "verify", "eu", "us", "--level", "values", "--project", "p"),)
-    [equal] = judged(pairs, looks, compared=lambda _: (("f", HISTORY, 2),)).values()
+    [equal] = judged(pairs, looks, journals=Compared()).values()
     assert equal.health == "ok", "a comparison by value has found it equal since"
 
 
