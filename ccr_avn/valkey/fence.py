@@ -67,15 +67,20 @@ class Fence:
             Refused: another run is lifting its own and does not finish; or no thread can be started here.
             Unreachable: it can't be asked.
         """
-        with self._or_nothing(), self._lock:
-            self._client = self._client or connect(self.endpoint, name=self._name)
-            if others := self.others():  # where that is refused, it is before anything is held back
-                raise _locked(self.endpoint, others)
-            self.placed_at = self.placed_at or since_boot()
-            self._outlast_endings()
-            # Each second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause.
-            pause = lambda: min(self.endpoint.keep_alive, self.ttl / 10, 1.0)  # noqa: E731
-            self._renewer = self._renewer or Repeated(self._renew, pause, "fence")
+        try:
+            with self._lock:
+                self._client = self._client or connect(self.endpoint, name=self._name)
+                if others := self.others():  # where that is refused, it is before anything is held back
+                    raise _locked(self.endpoint, others)
+                self.placed_at = self.placed_at or since_boot()
+                self._outlast_endings()
+                # Each second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause.
+                pause = lambda: min(self.endpoint.keep_alive, self.ttl / 10, 1.0)  # noqa: E731
+                self._renewer = self._renewer or Repeated(self._renew, pause, "fence")
+        except BaseException:  # also a signal: the first pause may be in force
+            with suppress(Unreachable):
+                self.release()
+            raise
 
     def side(self) -> ReplicationInfo:
         """What INFO says on the fence's own connection. Raises: Unreachable: the connection is gone."""
@@ -169,15 +174,6 @@ class Fence:
         with self._lock:
             if self._client and not self._ended:
                 self._pause(self.ttl)
-
-    @contextmanager
-    def _or_nothing(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:  # also a signal: the first pause may be in force
-            with suppress(Unreachable):
-                self.release()
-            raise
 
     @contextmanager
     def _asking(self) -> Iterator["valkey.Valkey"]:

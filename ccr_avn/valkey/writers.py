@@ -99,12 +99,11 @@ def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
 class RemainingClients:
     """Who is still connected to a service that is being closed, as a connection from before sees it.
 
-    ``cut``: that connection was ended, so it can no longer be used; ``side``: what INFO said last.
+    ``cut``: that connection was ended, so it can no longer be used.
     """
 
     cut: bool
     clients: tuple[str, ...] = ()
-    side: ReplicationInfo | None = None
 
 
 class LastConnection:
@@ -128,7 +127,7 @@ class LastConnection:
             raise
 
     def read(self, users: frozenset[str] | None = None) -> RemainingClients:
-        """Who of ``users`` (None: of all) is connected besides ourselves, and what INFO says.
+        """Who of ``users`` (None: of all) is connected besides ourselves.
 
         A frozen server that gives no answer has not cut anybody.
 
@@ -137,9 +136,9 @@ class LastConnection:
         with self._lock, explained(self._endpoint, connected=True):
             found = self._unless_cut(lambda: (other_clients(self._client, users), self._info()))
             if found is None:
-                return RemainingClients(cut=True, side=self.last)
+                return RemainingClients(cut=True)
             others, self.last = found
-            return RemainingClients(cut=False, clients=tuple(map(describe_client, others)), side=self.last)
+            return RemainingClients(cut=False, clients=tuple(map(describe_client, others)))
 
     def cut_others(self, users: frozenset[str] | None = None) -> None:
         """Close every other client's connection, except ccr-avn's own.
