@@ -19,7 +19,8 @@ from ccr_avn.monitoring.probe import Probe, Sample, Stats
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.options import Opt, Primary, Replica, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
-from ccr_avn.output.overview import screen, summary_lines
+from ccr_avn.output.overview import picture, summary_lines
+from ccr_avn.output.tables import live as shown_in_place
 from ccr_avn.procedures.gates.services import paired_otherwise
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint
@@ -122,7 +123,7 @@ def _faces(stack: ExitStack, names: tuple[str, str], figures: Stats, metrics: Me
         stack.enter_context(closing(metrics))
         console.note(f"metrics: {metrics.url}")
     if live:
-        stack.enter_context(screen(names, figures))
+        stack.enter_context(shown_in_place("stdout", lambda terminal: picture(names, figures, terminal.width)))
 
     def show(sample: Sample, events: tuple[str, ...]) -> None:
         if metrics:

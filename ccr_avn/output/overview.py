@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -176,11 +175,6 @@ class Repeated:
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS_SHOWN = 8
-
-
-def screen(pair: tuple[str, str], figures: Stats) -> Live:
-    """Shows ``figures`` while entered."""
-    return live("stdout", lambda terminal: picture(pair, figures, terminal.width))
 
 
 def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
