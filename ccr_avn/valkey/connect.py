@@ -19,8 +19,7 @@ from valkey.retry import Retry
 from ccr_avn import clock
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.diagnose import UNUSABLE, Admission, admission_after, explain, unreadable_ca
-from ccr_avn.valkey.dial import dial, remaining
-from ccr_avn.valkey.endpoint import Endpoint, settings
+from ccr_avn.valkey.endpoint import Endpoint, dial, remaining, settings
 
 __all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained"]
 

@@ -15,7 +15,7 @@ from ccr_avn.clock import poll
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.valkey import server_facts
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
-from ccr_avn.valkey.dial import dial
+from ccr_avn.valkey.endpoint import dial
 from ccr_avn.valkey.replication import NO_HISTORY
 from ccr_avn.valkey.writers import LastConnection, quiet_for
 

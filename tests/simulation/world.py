@@ -20,7 +20,7 @@ from ccr_avn.cli.session import Session
 from ccr_avn.plan import events
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import SandboxOptions, Service
-from ccr_avn.valkey import dial
+from ccr_avn.valkey import endpoint as door
 from tests.simulation import wire
 from tests.simulation.avn import PROJECT, Avn, Request, Web
 from tests.simulation.kernel import BEGAN, Kernel, Owner, put_in_place
@@ -321,7 +321,7 @@ def world(seed: int) -> Iterator[World]:
             kernel,
             (process, "run", made.avn.run),
             (subprocess, "Popen", refuse),
-            (dial, "_open", lambda place, until, _: wire.dial(kernel, made.fleet, place, until)),
+            (door, "_open", lambda place, until, _: wire.dial(kernel, made.fleet, place, until)),
             (Session, "emit", _step_of(kernel)),
             (cli, "load", _loaded),
             (uuid, "uuid4", lambda: uuid.UUID(int=kernel.random.getrandbits(128), version=4)),

@@ -103,7 +103,7 @@ BY_DOORS = ("plan", "aiven", "valkey", "procedures", "history", "monitoring", "e
 
 @pytest.mark.parametrize("room", BY_DOORS)
 def test_time_threads_and_sockets_have_a_door_each(room: str) -> None:
-    """Clocks and sleeping are in clock.py, threads in background.py; a server is reached by valkey/dial.py."""
+    """Clocks and sleeping are in clock.py, threads in background.py; a server is reached by valkey/endpoint.py."""
     for path in files_of(room):
         named = {name.split(".")[0] for name in named_at_the_top(path)}
         assert "time" not in named, f"{path.name}: the time is asked of clock.py"
@@ -111,7 +111,7 @@ def test_time_threads_and_sockets_have_a_door_each(room: str) -> None:
             called, where = ast.unparse(call.func), f"{path.name}:{call.lineno}"
             assert called.split(".")[-1] not in ("Thread", "Timer"), f"{where}: threads are started by background.py"
             opens = called in ("socket.socket", "socket.create_connection")
-            assert path.name == "dial.py" or not opens, f"{where}: sockets are opened by dial.py"
+            assert path == ROOT / "valkey/endpoint.py" or not opens, f"{where}: sockets are opened by valkey/endpoint.py"
 
 
 HEAVY = {"rich", "pydantic", "valkey", "jinja2", "prometheus_client"}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey import dial as dials
+from ccr_avn.valkey import endpoint as dials
 from ccr_avn.valkey.connect import Endpoint, connect
-from ccr_avn.valkey.dial import dial
+from ccr_avn.valkey.endpoint import dial
 from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support.odd_server import odd_server
 from tests.support.wait import until
