@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ccr_avn.aiven.avn import NOT_ENABLED
 from ccr_avn.aiven.lineage import FROM, Recorded
@@ -23,6 +23,9 @@ REPLICABLE = ("valkey", "redis")
 UNKNOWN = "unknown"
 IDLE_TIMEOUT = 300.0
 """Seconds: what ``valkey_timeout`` and ``redis_timeout`` are where they are not set."""
+
+Moment = Annotated[datetime, AfterValidator(lambda one: one if one.tzinfo else one.replace(tzinfo=UTC))]
+"""The platform's are in UTC, whether or not they say so."""
 
 Object = dict[str, Any]
 
@@ -96,7 +99,7 @@ class User(Fact):
 
 class Backup(Fact):
     name: str = Field(alias="backup_name")
-    taken: datetime = Field(alias="backup_time")
+    taken: Moment = Field(alias="backup_time")
     size: int | None = Field(alias="data_size", default=None)  # bytes before compression
 
 
@@ -118,7 +121,7 @@ class Service(Fact):
     is_cluster: bool = Field(alias="is_cluster_plan", default=False)
     protected: bool = Field(alias="termination_protection", default=False)
     vpc: str | None = Field(alias="project_vpc_id", default=None)
-    created: datetime | None = Field(alias="create_time", default=None)  # distinguishes namesakes
+    created: Moment | None = Field(alias="create_time", default=None)  # distinguishes namesakes
     node_count: int | None = None
     nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
     user_config: Object = Field(default_factory=dict)

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
@@ -132,7 +132,7 @@ class PairStatus:
     def backup_age(self) -> int | None:
         """Seconds since the newest backup."""
         backups = self.pair.primary.backups if self.pair.primary else ()
-        return self._since(max((_aware(one.taken) for one in backups), default=None))
+        return self._since(max((one.taken for one in backups), default=None))
 
     @property
     def age(self) -> int | None:
@@ -141,7 +141,7 @@ class PairStatus:
         return self._since(made[-1].created if made else None)
 
     def _since(self, moment: datetime | None) -> int | None:
-        return None if moment is None else max(0, round(self.known.at.now - _aware(moment).timestamp()))
+        return None if moment is None else max(0, round(self.known.at.now - moment.timestamp()))
 
     @property
     def exposure(self) -> tuple[str, ...]:
@@ -194,10 +194,6 @@ def _service(side: Side, *, elsewhere: bool) -> dict[str, Any]:
         data_plane = {"role": seen.role, "offset": seen.offset, "history": seen.replid}
         data_plane["writes_paused_seconds"] = seen.paused_seconds
     return {"role": role, "name": name, **facts, "data_plane": data_plane, "trouble": look.trouble or None}
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def overall(found: Iterable[PairStatus]) -> Health:

@@ -71,6 +71,15 @@ def test_a_row_that_is_not_enabled_has_no_id() -> None:
     assert models.integrations(json.dumps([row]))[0].id is None
 
 
+def test_a_time_without_a_zone_is_in_utc() -> None:
+    """Whichever zone this machine is in: it is what distinguishes namesakes."""
+    moments = [
+        models.service(json.dumps({**SERVICE, "create_time": f"2026-08-01T09:10:00{zone}"})).created
+        for zone in ("", "Z")
+    ]
+    assert moments[0] == moments[1]
+
+
 def test_a_uri_does_not_show_itself() -> None:
     service = models.service(json.dumps({**SERVICE, "service_uri": "redis://u:secret@h:1"}))
     assert "secret" not in repr(service) + str(service)
