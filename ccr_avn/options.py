@@ -202,7 +202,7 @@ CaFile = Annotated[
     ),
 ]
 RouteName = Literal["dynamic", "public", "privatelink"]
-"""As avn's `connection-info` has them."""
+"""As avn's `connection-info` has them. The dynamic one is that of the service_uri: inside a VPC it is private."""
 Route = Annotated[
     RouteName | None,
     choice("Network route to services; else dynamic, or public if only that connects.", envvar="CCR_AVN_ROUTE"),

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Semaphore
-from typing import Literal, TypeVar
+from typing import Literal
 
 from ccr_avn import clock
-from ccr_avn.background import Task, in_background, new_event, new_semaphore
+from ccr_avn.background import T, Task, in_background, new_event, new_semaphore
 from ccr_avn.errors import Interrupted, NotBegun, Refused
 from ccr_avn.signals import RESUME
-
-T = TypeVar("T")
 
 TICK = 0.1
 """Seconds between two checks of what the operator asked for."""

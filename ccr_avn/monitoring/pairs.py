@@ -7,7 +7,7 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
-from ccr_avn.aiven.models import Integration, Service
+from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.errors import Refused, near
 
 
@@ -68,7 +68,6 @@ def _may_be(origin: Origin, old: Service, new: Service) -> bool:
     return origin.old_created is None and (made is None or then is None or made <= then)
 
 
-TYPES = ("valkey", "redis")
 UNNAMED = "?"
 """The primary of a replica whose integration does not say which one that is."""
 
@@ -128,7 +127,7 @@ def pairs_of(
 
     ``recorded``: the promotions in this machine's journals. ``drills``: the services that a drill made, with its run.
     """
-    known = {one.name: one for one in services if one.type in TYPES}
+    known = {one.name: one for one in services if one.type in REPLICABLE}
     past = successions(tuple(known.values()), recorded)
     # By both names, and whether the primary is in another project: a namesake of it may be one here.
     pairs: dict[tuple[str, str, bool], Pair] = {}

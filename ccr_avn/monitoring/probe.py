@@ -14,21 +14,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from libvalkey import pack_command
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
 from ccr_avn import clock
+from ccr_avn.background import T
 from ccr_avn.errors import Unreachable
 from ccr_avn.units import iso
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.marker import WATCH
 from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of
 from ccr_avn.valkey.server_facts import read_replication, server_time
-
-T = TypeVar("T")
 
 UNKNOWN = "unknown"
 """The link, while the replica does not answer."""

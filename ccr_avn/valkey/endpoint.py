@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from valkey.connection import SSLConnection, parse_url
@@ -18,15 +18,13 @@ from ccr_avn import clock
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.options import RouteName
 
 Place = tuple[str, int]
 """Host and port."""
 
 SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
 """Seconds: the shortest idle time-out that a service can have, and the longest pause on a connection that must stay."""
-
-ROUTES = ("dynamic", "public", "privatelink")
-"""As avn's `connection-info` names them. The dynamic one is that of the service_uri: inside a VPC it is private."""
 
 LIMIT = 1.0  # seconds in which an address has to take a connection
 
@@ -111,7 +109,7 @@ def addresses(service: Service) -> dict[str, str]:
     found = {
         one.route: at(uri, one.host, one.port)
         for one in reversed(service.components)  # the first of a route counts, as in avn
-        if one.component == service.type and one.usage == "primary" and one.route in ROUTES
+        if one.component == service.type and one.usage == "primary" and one.route in get_args(RouteName)
     }
     return {**found, "dynamic": uri}
 

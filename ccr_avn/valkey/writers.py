@@ -7,19 +7,17 @@ that expires (none while it holds). Of these, none counts in ``rdb_changes_since
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
-from ccr_avn.background import Repeated, new_lock
+from ccr_avn.background import Repeated, T, new_lock
 from ccr_avn.clock import poll, since_boot
 from ccr_avn.errors import Refused
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.server_facts import describe_client, other_clients, read_replication
-
-T = TypeVar("T")
 
 STILL = 3.0  # seconds for which the primary's offset must stand still where writers are stopped by the operator
 LOOK = 0.1  # seconds between two reads of an offset that must not change

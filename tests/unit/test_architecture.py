@@ -111,7 +111,9 @@ def test_time_threads_and_sockets_have_a_door_each(room: str) -> None:
             called, where = ast.unparse(call.func), f"{path.name}:{call.lineno}"
             assert called.split(".")[-1] not in ("Thread", "Timer"), f"{where}: threads are started by background.py"
             opens = called in ("socket.socket", "socket.create_connection")
-            assert path == ROOT / "valkey/endpoint.py" or not opens, f"{where}: sockets are opened by valkey/endpoint.py"
+            assert path == ROOT / "valkey/endpoint.py" or not opens, (
+                f"{where}: sockets are opened by valkey/endpoint.py"
+            )
 
 
 HEAVY = {"rich", "pydantic", "valkey", "jinja2", "prometheus_client"}
