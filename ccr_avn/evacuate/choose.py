@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from ccr_avn.aiven.lineage import TAGGED
@@ -33,7 +34,7 @@ class Want(EvacuationOptions):
 
     def leaves(self, cloud: str) -> bool:
         """Whether this cloud is being left."""
-        return any(cloud.startswith(one[:-1]) if one.endswith("*") else cloud == one for one in self.clouds)
+        return any(fnmatchcase(cloud, one) for one in self.clouds)
 
     def means(self, names: set[str], primary: Service | None) -> bool:
         """Whether a pair with these names is one to be moved."""
