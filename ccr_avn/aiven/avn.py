@@ -160,9 +160,12 @@ def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
     return _ask("tags", "service", "tags", "list", name, *project.flag, from_list=from_list)
 
 
-def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
-    added = tuple(word for tag in tags for word in ("--add-tag", tag))
-    return _change("service", "tags", "update", name, *project.flag, *added)
+def tags_update(project: Project, name: str, *tags: Word, remove: tuple[str, ...] = ()) -> Call[None]:
+    """``tags``: as ``key=value``; ``remove``: keys."""
+    words = [word for tag in tags for word in ("--add-tag", tag)] + [
+        word for key in remove for word in ("--remove-tag", key)
+    ]
+    return _change("service", "tags", "update", name, *project.flag, *words)
 
 
 def service_plans(project: Project, cloud: str) -> "Call[models.Offers]":

@@ -1,7 +1,8 @@
 """Which service was promoted from which: by tags, or by a journal on this machine. A name or a shared history proves nothing."""
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,20 @@ LINEAGE = "ccr_promoted_lineage"
 Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
 """
 
-TAGGED, JOURNALED = f"its tag {FROM}", "the journal on this machine"
+PROMOTING = "ccr_promoting"
+"""The tag of a replica whose promotion is about to be sent, for runs on other machines: ``SENT-OLD-NEW-DIGEST``.
+
+When it was set and both creation times, in seconds since 1970, and a digest of the primary's name: 57 characters. It is
+taken away when the run ends, and counts for a quarter of an hour; it never says which service is the primary.
+"""
+TAGGED, MARKED, JOURNALED = f"its tag {FROM}", f"its tag {PROMOTING}", "the journal on this machine"
 """What records a promotion, in words."""
 
 UNKNOWN = "unknown"
 """In the tag's place where the creation times are not known: then the name proves nothing."""
 
 _LINEAGE = re.compile(r"(\d+)-(\d+)-([0-9a-f]{40})")
+_MARK = re.compile(r"(\d+)-(\d+)-(\d+)-([0-9a-f]{24})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +46,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A promotion in a journal on this machine: the same facts as a tag's, and how far it had come."""
+    """A promotion in a journal on this machine, or in a mark: the same facts as a tag's, and how far it had come."""
 
     new: str  # the name of the promoted service
     origin: Origin
     proven: bool  # the role was seen to be master; else the deletion was sent, and no more is known
     sent_at: float = 0.0  # seconds since 1970
     without_data: bool = False  # it was promoted and did not have its primary's data: nothing took over from that
+    shown_by: str = JOURNALED
 
     def is_of(self, old: "Service | None", new: "Service") -> bool:
         """Whether it is about the very services that are there now; ``old`` None: whatever ``new`` was promoted from."""
@@ -87,6 +96,31 @@ def proofs_of(old: "Service | None", new: "Service", recorded: Iterable[Recorded
     origin = origin_of(new)
     tagged = (TAGGED,) if origin and old and is_origin(origin, old, new) else ()
     return (*tagged, JOURNALED) if any(one.is_of(old, new) for one in recorded) else tagged
+
+
+def mark(old: "Service", new: "Service", now: float) -> str:
+    """The ``key=value`` word which says that the promotion of ``new`` is sent ``now``, in seconds since 1970."""
+    born = created(old), created(new)
+    return f"{PROMOTING}=" + (UNKNOWN if None in born else f"{now:.0f}-{born[0]}-{born[1]}-{_digest(old.name)}")
+
+
+def is_marked(tags: Mapping[str, object], names: Iterable[str]) -> bool:
+    """Whether the tags of a service say that its promotion from one of these was about to be sent."""
+    found = _MARK.fullmatch(str(tags.get(PROMOTING)))
+    return found is not None and found[4] in map(_digest, names)
+
+
+def marked(old: "Service", services: Iterable["Service"]) -> Iterator[Recorded]:
+    """The promotions from ``old`` that marks say were about to be sent."""
+    for new in services:
+        if is_marked(new.tags, (old.name,)):
+            sent, *born = (int(one) for one in str(new.tags[PROMOTING]).split("-")[:3])
+            origin = Origin(name=old.name, old_created=born[0], new_created=born[1])
+            yield Recorded(new=new.name, origin=origin, proven=False, sent_at=sent, shown_by=MARKED)
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
 def was_promoted(new: "Service", recorded: Iterable[Recorded] = ()) -> bool:

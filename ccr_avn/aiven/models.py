@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ccr_avn.aiven.avn import NOT_ENABLED
-from ccr_avn.aiven.lineage import FROM, Recorded
+from ccr_avn.aiven.lineage import FROM, Recorded, is_marked
 from ccr_avn.aiven.reading import Fact, M, Rows, listed, parsed, rows_of, salvaged, unreadable
 
 SERVING = ("RUNNING", "REBALANCING")
@@ -244,7 +244,11 @@ def family_in(
     named = [rows[name] for name in names if name in rows]
     known = {*names}.union(*map(_sources, named))
     known |= {one.new for one in recorded if one.origin.name in known}
-    return named, [row for name, row in rows.items() if name not in names and known & {name, *_sources(row)}]
+    return named, [
+        row
+        for name, row in rows.items()
+        if name not in names and (known & {name, *_sources(row)} or is_marked(_tags(row), known))
+    ]
 
 
 def service(stdout: str) -> Service:
@@ -312,4 +316,9 @@ def _sources(row: Any) -> set[str]:
     """Which service it follows, and which one its tags name as its old primary."""
     rows = _objects_in(row, "service_integrations")
     follows = {_text(one, "source_service") for one in rows if _text(one, "dest_service") == _text(row, "service_name")}
-    return {*follows, _text(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}
+    return {*follows, _text(_tags(row), FROM)} - {""}
+
+
+def _tags(row: Any) -> dict[str, Any]:
+    found = row.get("tags") if isinstance(row, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -227,6 +227,7 @@ def lineage(
     *,
     replica: Replica,
     origin: Annotated[bool, options.flag("Print the tag with the primary's name instead.")] = False,
+    promoting: Annotated[bool, options.flag("Print the tag that marks REPLICA as being promoted instead.")] = False,
     no_verify: Annotated[bool, options.flag("Don't connect to the data plane.")] = False,
     given: ActOptions,
 ) -> None:
@@ -241,11 +242,12 @@ def lineage(
     if not new.source:
         raise Refused(f"{replica} follows no primary", hint=f"see avn service integration-list {replica}")
     found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
+    mark = f"{tags.PROMOTING}={tags.UNKNOWN}"
     with suppress(Refused):  # the primary may be gone
         [old] = given.services(new.source)
         followed = NO_HISTORY if no_verify else fetch_replication(endpoint(new, setting)).replid
-        found = tags.tags(old, new, followed)
-    given.show(found[0 if origin else 1], {"tags": list(found)})
+        found, mark = tags.tags(old, new, followed), tags.mark(old, new, setting.now)
+    given.show(mark if promoting else found[0 if origin else 1], {"tags": list(found), "promoting": mark})
 
 
 def last_known(

@@ -1,5 +1,6 @@
 """Interpreter: runs a plan. Polls, undoes on abort, raises when a gate refuses."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from ccr_avn.clock import poll
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, TooOld, Unreachable, note
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Sent, Step, fill, go, wait
-from ccr_avn.plan.reads import ABSENT, Failure, Reader, World, spelled
+from ccr_avn.plan.reads import ABSENT, BRIEFLY, Failure, Reader, World, spelled
 from ccr_avn.process import Answer
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Run:
         self._now = self._reader.now
         self._to_undo: list[Step[Any]] = []
         self._done: set[str] = set()
+        self._sent: set[str] = set()  # the steps whose changes by avn may have acted
         self._final_sent = False
 
     def check(self) -> None:
@@ -100,7 +102,7 @@ class Run:
     def _clean_up(self, problem: BaseException) -> None:
         """Take the steps that are for every end, in order; the first that fails keeps those behind it from acting."""
         for step in self.plan.steps:
-            if not step.always or step.slug in self._done:
+            if not step.always or step.slug in self._done or (step.unneeded and step.unneeded(self.seen)):
                 continue
             try:
                 note(problem, f"{step.slug}: {self._step(step).reason}")
@@ -153,6 +155,8 @@ class Run:
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
+        if step.restores and outcome in ("found", "changed") and self._sent <= {step.restores, step.slug}:
+            self.changed = False
         now = self._now()
         self._done.add(step.slug)
         self._emit(events.StepDone(at=now, slug=step.slug, finding=finding, seconds=now - began, outcome=outcome))
@@ -221,10 +225,11 @@ class Run:
             before, self.changed = self.changed, True
             sent: Sent = "unanswered"  # a second signal may end it
             self.seen.keep(step.slug, sent)
-            answer = self._reader.avn(argv)
+            answer = self._reader.avn(argv, BRIEFLY if step.brief else math.inf)
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
             sent = failure.sent if failure else "answered"
             self.seen.keep(step.slug, sent)
+            self._sent |= {step.slug} if sent != "refused" else set()
             self._emit(
                 events.ChangeEnded(
                     at=self._now(),

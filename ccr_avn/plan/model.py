@@ -155,7 +155,8 @@ class Step(Generic[T]):
     change: Call[None] | Act | None = None
     command: tuple[Word, ...] = ()  # the command that runs just this step, without its change
     keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
-    asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
+    asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made;
+    # without argv: it was asked by an earlier step
     undo: Callable[[Any], str] | None = None  # when a later step fails before the point of no return; says what it did
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     release: Callable[[Any], None] | None = None  # closes what the change opened, when the run ends
@@ -169,6 +170,7 @@ class Step(Generic[T]):
     doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
     optional: bool = False  # a failure is a warning: what it is for can be done later
     again: bool = False  # a change that failed is sent again until the limit, unless it was refused for good
+    restores: str = ""  # the step whose change it takes back: if nothing else was changed, nothing is
     always: bool = False  # cleans up: taken also when an earlier step ended the run, or a signal did
 
     @property

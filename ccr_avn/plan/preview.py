@@ -17,8 +17,11 @@ def preview(plan: Plan, programs: Mapping[str, str] = {}) -> str:
     lines = [f"# {plan.title}", *(f"# assumes that {one}" for one in plan.assumptions), *_explained(plan)]
     lines += ["( set -euo pipefail", *(_there(programs.get(name, name)) for name in (OURS, AVN))]
     lines += _checks(plan, programs)
+    undoing: tuple[str, ...] = ()
     for number, step in enumerate(plan.steps, 1):
-        lines += _step(step, number, programs)
+        if step.undone_by:  # whatever ends a pasted shell before the point of no return takes back what was done
+            undoing = (*undoing, _command(step.undone_by, programs))
+        lines += _step(step, number, programs, undoing)
     return "\n".join([*lines, ")"])
 
 
@@ -90,10 +93,10 @@ def _checks(plan: Plan, programs: Mapping[str, str]) -> Iterator[str]:
         yield from (_kept(keep, programs) for keep in step.keeps)
 
 
-def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator[str]:
+def _step(step: Step[Any], number: int, programs: Mapping[str, str], undoing: tuple[str, ...]) -> Iterator[str]:
     yield f"# {number}. {step.purpose}{_by_hand(step, programs)}"
-    if step.undone_by:  # whatever ends a pasted shell before the point of no return lifts what was put up
-        yield f"trap {shlex.quote(_command(step.undone_by, programs))} EXIT"
+    if step.undone_by:
+        yield f"trap {shlex.quote(' || true; '.join(undoing))} EXIT"
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
     lines = [_kept(keep, programs) for keep in step.keeps]
@@ -103,16 +106,17 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         variable = step.change.variable if isinstance(step.change, Act) else ""
         keep = Keep(variable=variable, argv=step.change.argv)
         lines.insert(0, _kept(keep, programs) if variable else _command(keep.argv, programs))
-    if step.asked:
-        yield _kept(step.asked, programs)
-        yield f'if [ "${step.asked.variable}" = missing ]; then'
-        yield from (f"  {line}" for line in lines)
-        yield "fi"
-    elif step.optional:
-        for line in lines:
-            yield f"{line} ||\n  echo {shlex.quote(f'{step.slug}: NOT done')} >&2"
-    else:
+    if step.optional or (step.advisory and step.change):
+        not_done = f"  echo {shlex.quote(f'{step.slug}: NOT done')} >&2"
+        lines = [part for line in lines for part in (f"{line} ||", not_done)]
+    if step.asked is None:
         yield from lines
+        return
+    if step.asked.argv:
+        yield _kept(step.asked, programs)
+    yield f'if [ "${step.asked.variable}" = missing ]; then'
+    yield from (f"  {line}" for line in lines)
+    yield "fi"
 
 
 def _by_hand(step: Step[Any], programs: Mapping[str, str]) -> str:

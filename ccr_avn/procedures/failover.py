@@ -15,9 +15,9 @@ from ccr_avn.procedures.gates import pair, parity
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
+from ccr_avn.procedures.last_known import look_again_at_primary, look_at_last_known, look_at_primary
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
+from ccr_avn.procedures.siblings import look_at_siblings, mark, unmark
 from ccr_avn.procedures.steps import wait_running
 from ccr_avn.procedures.verb import DECLARED, Ended, Line, Outcome, Question, Verb
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
@@ -52,7 +52,13 @@ class Failover(FailoverOptions, Verb):
             return Plan(
                 title,
                 checks=(*checks, self._accepted_unseen()),
-                steps=(self._promote_unseen(), origin, running),
+                steps=(
+                    mark(at, new, primary),
+                    self._promote_unseen(),
+                    origin,
+                    running,
+                    unmark(at, new),
+                ),
                 check=check,
             )
         carries = promotion.carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
@@ -62,13 +68,15 @@ class Failover(FailoverOptions, Verb):
             steps=(
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
                 look_at_siblings(at, new),
-                list_siblings(at, new, primary, forced=True),
+                mark(at, new, primary),
+                look_again_at_primary(at, self, check),
                 promotion.promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
                 carries,
                 promotion.accepts_writes(at, new, limit=limit, history=carries),
                 origin,
                 promotion.integration_gone(at, new, limit=limit),
                 running,
+                unmark(at, new),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,

@@ -8,7 +8,7 @@ from operator import attrgetter
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Unreachable
-from ccr_avn.plan.model import Finding, Keep, Later, Probe, Step, go, stop
+from ccr_avn.plan.model import Finding, Keep, Later, Probe, Step, Word, go, stop
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state, superseded
@@ -109,6 +109,27 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[Sides]:
         rule="its data is complete, and the possible loss is accepted",
         judge=judge,
         keeps=(*keep_lineage(at, want.replica), Keep(variable="known_token", argv=(*command, "--token"))),
+        unneeded=unneeded,
+    )
+
+
+def look_again_at_primary(at: Setting, want: FailoverOptions, check: tuple[Word, ...]) -> Step[None]:
+    """Has a switchover begun since: its write pause is placed before it looks for marks, and ours is set before this look."""
+
+    def read(seen: Seen) -> None:
+        if (known := seen.sides) and known.primary:
+            _primary_after_all(at, seen.checked.get(seen.service(want.replica).source or ""), known.replica)
+
+    def unneeded(seen: Seen) -> str:
+        return "" if seen.row and seen.sides and seen.sides.primary else "its primary does not answer"
+
+    return Step(
+        slug="unlocked",
+        purpose="check that no switchover from its primary has begun meanwhile",
+        read=Probe(read, at.server("PRIMARY", "CLIENT LIST")),
+        command=check,
+        rule="no run holds a write pause on its primary",
+        judge=lambda _, __: go("no run holds a write pause on its primary"),
         unneeded=unneeded,
     )
 

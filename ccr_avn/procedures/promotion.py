@@ -259,10 +259,12 @@ def remember_origin(
     )
 
 
-def keep_lineage(at: Setting, replica: str, *words: str) -> tuple[Keep, Keep]:
-    """While it still follows, for a preview: the tag that distinguishes namesakes, and the one with its primary's name."""
+def keep_lineage(at: Setting, replica: str, *words: str) -> tuple[Keep, Keep, Keep]:
+    """While it still follows, for a preview: the tag that distinguishes namesakes, the mark, and the tag with its primary's name."""
     argv = at.gate("lineage", replica, *words)
-    return Keep(variable="lineage_tag", argv=argv), Keep(variable="origin_tag", argv=(*argv, "--origin"))
+    more = (("promoting_tag", "--promoting"), ("origin_tag", "--origin"))
+    promoting, origin = (Keep(variable=variable, argv=(*argv, option)) for variable, option in more)
+    return Keep(variable="lineage_tag", argv=argv), promoting, origin
 
 
 @gate("integration-gone", timeout=60)

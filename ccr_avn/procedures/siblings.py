@@ -4,13 +4,13 @@ from contextlib import suppress
 from functools import partial
 
 from ccr_avn import clock
-from ccr_avn.aiven import avn
-from ccr_avn.aiven.models import Service
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.models import Service, Tag
 from ccr_avn.background import Task
-from ccr_avn.errors import CcrError
+from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.options import Replica
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Finding, Probe, Step, go, stop
+from ccr_avn.plan.model import Finding, Keep, Later, Poll, Probe, Step, go, stop, todo
 from ccr_avn.procedures.drill.ours import run_of
 from ccr_avn.procedures.gates.pair_state import superseded
 from ccr_avn.procedures.gates.services import by_name
@@ -21,7 +21,8 @@ from ccr_avn.valkey.server_facts import fetch_replication
 
 LIMIT = 1.0  # seconds for all of them to answer: writes may be paused
 
-SLUG = "siblings"
+SLUG, MARKED = "siblings", "marked"
+LAG = 5.0  # seconds for a mark to be listed
 
 
 def siblings_of(seen: Seen, replica: str) -> tuple[Service, ...]:
@@ -78,15 +79,17 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        service = by_name(found, replica)
-        if service and service.source:
-            return go(f"{replica} replicates {service.source}")
-        return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
+        new, recorded = by_name(found, replica), at.journals.promotions
+        if new is None or not new.source:
+            return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
+        old = by_name(found, new.source)
+        other = superseded(at.project, old, new, found, recorded, now=clock.now()) if old else None
+        return other or go(f"{replica} replicates {new.source}")
 
     step = Step(
         slug="pair",
         purpose=f"list {replica} and the other replicas of its primary",
-        read=avn.service_family(at.project, replica),
+        read=avn.service_family(at.project, replica, recorded=at.journals.promotions),
         rule="it is a replica",
         judge=judge,
     )
@@ -95,7 +98,7 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
 
 @gate("siblings", before=list_family)
 def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
-    """Check that no other replica of its primary was promoted: only one may be. Exit 4 if one was.
+    """Check that no other replica of its primary was promoted: only one may be. Exit 4 if one was, or is marked for it.
 
     Examples:
       ccr-avn gate siblings us
@@ -118,7 +121,9 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
             )
         silent = sorted(name for name, role in roles.items() if not role)
         still = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
-        return go(f"{' and '.join(silent)} did not answer" if silent else still)
+        return go(
+            f"{' and '.join(silent)} did not answer" if silent else still, mark="missing" if roles else "not needed"
+        )
 
     return Step(
         slug=SLUG,
@@ -130,44 +135,99 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
     )
 
 
-def list_siblings(
-    at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, forced: bool
-) -> Step[tuple[Service, ...]]:
-    """Is each still listed as a replica: one whose promotion was sent, and has not ended, says that it follows.
+def mark(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
+    """Say on REPLICA that its promotion is about to be sent, where its primary has other replicas; then look at these.
 
-    It costs a start of avn. A run that holds the writes asks only if one did not answer, or if a run that is gone may
-    have sent its promotion: no other begins one meanwhile. ``listing``: the check that listed them; ``forced``: nothing
-    is held; the run can do without it.
+    Of two runs that do so at once, on whichever machines, at least one sees the other's mark, and refuses.
+    ``listing``: the check that listed them.
     """
 
-    def unneeded(seen: Seen) -> str:
-        roles = seen.answer(SLUG) or {}
-        if _is_over(seen) or not roles:
-            return "there is no other replica"
-        return "" if forced or _were_paused(seen) or not all(roles.values()) else "all of them answer"
-
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        source, listed = _source(seen, replica), {one.name: one for one in found}
-        old, new = listed.get(source), listed.get(replica)
-        recorded = at.journals.promotions
-        other = superseded(at.project, old, new, found, recorded, now=clock.now()) if old and new else None
-        still = {one.name for one in found if one.source == source}
-        if other or not (gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still)):
-            return other or go(f"all other replicas of {source} are listed as such")
+        others, new = _judge_others(at, replica, found, seen), by_name(found, replica)
+        if others.verdict == "stop" or new is None:
+            return others
+        mine = f"{lineage.PROMOTING}={new.tags.get(lineage.PROMOTING)}" == word(seen)
+        return go(f"marked; {others.reason}") if mine else todo("not marked")
+
+    def word(seen: Seen) -> str:
+        old, new = (by_name(seen.family, name) for name in (_source(seen, replica), replica))
+        return lineage.mark(old, new, at.now) if old and new else f"{lineage.PROMOTING}={lineage.UNKNOWN}"
+
+    return Step(
+        slug=MARKED,
+        purpose=f"mark {replica} as being promoted, if its primary has other replicas",
+        read=listing.read,
+        rule="it is marked, and no other replica is, or was promoted",
+        judge=judge,
+        change=avn.tags_update(at.project, replica, Later(variable="promoting_tag", fill=word)),
+        asked=Keep(variable="mark", argv=(*at.gate(SLUG, replica), "--print", "mark")),
+        undone_by=avn.tags_update(at.project, replica, remove=(lineage.PROMOTING,)).argv,
+        poll=Poll(limit=LAG, first=0.1, interval=0.5, error=AvnError),
+        unneeded=partial(_alone, replica),
+        brief=True,
+        advisory=True,
+    )
+
+
+def unmark(at: Setting, replica: str) -> Step[tuple[Tag, ...]]:
+    """However the run ends; but a promotion that was sent and not seen may still happen, and others are to know that."""
+
+    def unneeded(seen: Seen) -> str:
+        if seen.result(MARKED) in (None, "refused"):
+            return "it was not marked"
+        sent = seen.result("promote") not in (None, "refused")
+        over = getattr(seen.answer("promote"), "role", "") == "master" or seen.answer("origin") is not None
+        return "its promotion may still happen, and the mark expires" if sent and not over else ""
+
+    def judge(found: tuple[Tag, ...], _: Seen) -> Finding:
+        marked = any(one.key == lineage.PROMOTING for one in found)
+        return todo("it is marked as being promoted") if marked else go("it is not marked as being promoted")
+
+    return Step(
+        slug="unmarked",
+        purpose=f"remove the mark from {replica}",
+        read=avn.tags_list(at.project, replica),
+        rule="it is not marked as being promoted",
+        judge=judge,
+        change=avn.tags_update(at.project, replica, remove=(lineage.PROMOTING,)),
+        poll=Poll(limit=LAG, first=0.2, interval=1),
+        asked=Keep(variable="mark", argv=()),
+        unneeded=unneeded,
+        restores=MARKED,
+        optional=True,
+        always=True,
+    )
+
+
+def list_siblings(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
+    """The same look once writes are paused: nobody who begins now can miss that. It costs a start of avn."""
+    return Step(
+        slug="siblings-listed",
+        purpose="check that the other replicas of its primary are still listed as such, and none is marked",
+        read=listing.read,
+        rule="no other replica is marked, or was promoted",
+        judge=lambda found, seen: _judge_others(at, replica, found, seen),
+        command=at.gate(SLUG, replica),
+        unneeded=partial(_alone, replica),
+        brief=True,
+    )
+
+
+def _alone(replica: str, seen: Seen) -> str:
+    return "there is no other replica" if _is_over(seen) or not siblings_of(seen, replica) else ""
+
+
+def _judge_others(at: Setting, replica: str, found: tuple[Service, ...], seen: Seen) -> Finding:
+    """One whose promotion was sent, and has not ended, still says that it follows; the platform no longer lists it."""
+    source, listed = _source(seen, replica), {one.name: one for one in found}
+    old, new = listed.get(source), listed.get(replica)
+    if old and new and (other := superseded(at.project, old, new, found, at.journals.promotions, now=clock.now())):
+        return other
+    still = {one.name for one in found if one.source == source}
+    if gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still):
         return stop(
             f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
             detail=f"promoting {replica} as well would make two primaries",
-            hint=f"inspect it, then run the same command again: avn service get {gone[0]}",
+            hint=f"inspect it: avn service get {gone[0]}; if it was promoted, to finish that: ccr-avn switchover {source} {gone[0]}",
         )
-
-    return Step(
-        slug="siblings-listed",
-        purpose="check that each is still listed as a replica" + ("" if forced else ", if one did not answer"),
-        read=listing.read,
-        rule="the other replicas are still listed as such",
-        judge=judge,
-        command=at.gate(SLUG, replica),
-        unneeded=unneeded,
-        brief=forced,
-        advisory=forced,
-    )
+    return go(f"all other replicas of {source} are listed as such")

@@ -131,7 +131,7 @@ def look_at_health(want: SwitchoverOptions) -> Step[Sides]:
     return Step(
         slug="health",
         purpose="check that the link is up and how far behind it is",
-        keeps=keep_lineage(at, want.replica)[:1],
+        keeps=keep_lineage(at, want.replica)[:2],
         read=Probe(
             lambda seen: health_of(at, seen, want.primary, want.replica), at.server(want.replica, "INFO replication")
         ),

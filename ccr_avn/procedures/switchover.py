@@ -15,7 +15,7 @@ from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.pair_state import ANOTHER
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.seen import FENCE, Seen
-from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
+from ccr_avn.procedures.siblings import list_siblings, look_at_siblings, mark, unmark
 from ccr_avn.procedures.steps import compare_sides, look_at_both, look_at_health, wait_running
 from ccr_avn.procedures.verb import DECLARED, Ended, Line, Outcome, Question, SwitchoverOptions
 from ccr_avn.procedures.verify import databases_step
@@ -63,6 +63,7 @@ class Switchover(SwitchoverOptions):
                 compare_sides(at, old, new, check),
             ),
             steps=(
+                mark(at, new, both),
                 fencing.pause_writes(self),
                 fencing.catch_up(
                     at,
@@ -72,7 +73,7 @@ class Switchover(SwitchoverOptions):
                     target=lambda seen: None if seen.promoted else seen.fenced.target,
                 ),
                 look_at_siblings(at, new),
-                list_siblings(at, new, both, forced=False),
+                list_siblings(at, new, both),
                 fencing.prove_fence(self),
                 promotion.promote(
                     at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.guard_fence(self)
@@ -83,6 +84,7 @@ class Switchover(SwitchoverOptions):
                 promotion.integration_gone(at, new, limit=limit),
                 wait_running(at, new, limit=limit),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
+                unmark(at, new),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,

@@ -97,7 +97,7 @@ def lines(quick: tuple[str, ...], slow: tuple[str, ...]) -> pytest.MarkDecorator
     ("ccr-avn gate lineage", "ccr-avn gate accepts-writes"),
     (
         *("ccr-avn gate fence-held", "avn service integration-delete", "avn service integration-delete, but done"),
-        *("avn service tags", "avn service update", "avn service update, but done", "ccr-avn gate closed"),
+        *('--add-tag "${lineage_tag:?}"', "avn service update", "avn service update, but done", "ccr-avn gate closed"),
     ),
 )
 def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, line: str, acts: bool) -> None:
@@ -121,7 +121,12 @@ def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, line: str, ac
 
 @lines(
     ("avn service integration-delete",),
-    ("ccr-avn gate last-known", "avn service integration-delete, but done", "ccr-avn gate history", "avn service tags"),
+    (
+        "ccr-avn gate last-known",
+        "avn service integration-delete, but done",
+        "ccr-avn gate history",
+        '--add-tag "${lineage_tag:?}"',
+    ),
 )
 def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, line: str, acts: bool) -> None:
     """Before the deletion nothing is changed; from there on the command that is run finishes what is recorded."""

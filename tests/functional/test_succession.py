@@ -1,11 +1,13 @@
 """Which service took over from which is recorded, never inferred; and one replica of a primary is promoted, never two."""
 
 import json
+import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.support.operator import EU, US, Operator
+from tests.support.operator import EU, US, Operator, ended
 from tests.support.pairs import accepts, add_service, client, follows, paired, paused_for
 from tests.support.wait import until
 
@@ -39,17 +41,17 @@ def promotes(operator: Operator, replica: str, *, by_hand: str = "", wait: bool 
     return f"bash -c '{by_hand or ':'} && avn service integration-delete {row(operator, replica)}{waits}'"
 
 
-@pytest.mark.parametrize("words", [go("us2"), ("failover", "us2", "--yes")])
-def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, words: tuple[str, ...]) -> None:
-    loss = ("--allow-data-loss",) if words[0] == "failover" else ()
-    three.ends(
-        4,
-        *words,
-        *loss,
-        "--before",
-        promotes(three, "us1"),
-        says=("us1, another replica of eu, was promoted in the meantime", "ccr-avn switchover eu us1"),
-    )
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (go("us2"), "us1 is no longer listed as a replica of eu"),
+        (("failover", "us2", "--yes", "--allow-data-loss"), "us1, another replica of eu, was promoted in the meantime"),
+    ],
+)
+def test_a_sibling_that_was_promoted_since_the_checks_is_seen(
+    three: Operator, words: tuple[str, ...], seen: str
+) -> None:
+    three.ends(4, *words, "--before", promotes(three, "us1"), says=(seen, "ccr-avn switchover eu us1"))
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
     assert accepts(three, "eu"), "nothing of it is left"
 
@@ -65,9 +67,49 @@ def test_a_sibling_that_does_not_answer_is_looked_up(three: Operator, listed: bo
     assert listed or accepts(three, "eu")
 
 
+def test_a_failover_on_another_machine_promotes_no_second_replica(three: Operator) -> None:
+    """Of the primary nothing answers that could be locked: the mark of the first tells."""
+    platform = three.sandbox.platform
+    platform.options = replace(platform.options, promote_seconds=600.0)
+    assert three.ccr("sandbox", "outage", "eu").code == 0
+    forced = ("--allow-data-loss", "--yes")
+    first = three.start("ccr-avn", "failover", "us1", *forced)
+    until(lambda: [one.dest for one in platform.rows.values()] == ["us2"], "its deletion")
+    elsewhere = {"CCR_AVN_STATE_DIR": str(three.home / "elsewhere")}
+    marked = ("the promotion of us1 from eu was sent at", "shown by its tag ccr_promoting")
+    three.ends(4, "failover", "us2", *forced, **elsewhere, says=marked)
+    first.send_signal(signal.SIGINT)
+    assert ended(first).code == 140
+    three.ends(4, "failover", "us2", *forced, **elsewhere, says=marked)
+    assert platform.services["us2"].tags == {}
+
+
+@pytest.mark.parametrize("words", [("switchover", "eu", "us1"), ("failover", "us1", "--allow-data-loss")])
+def test_a_paste_marks_its_replica_as_a_run_does(three: Operator, words: tuple[str, ...]) -> None:
+    text = three.ccr(*words, "--dry-run").out
+    platform = three.sandbox.platform
+    refused = three.pastes(text.replace("trap - EXIT", "exit 9; trap - EXIT"))
+    assert refused.code == 9, refused.err
+    assert (platform.services["us1"].tags, accepts(three, "eu")) == ({}, True), "nothing of it is left"
+    three.avn("service", "tags", "update", "us2", "--add-tag", mark_of(three, "us2"))
+    seen = three.pastes(text)
+    assert (seen.code, platform.services["us1"].tags) == (4, {})
+    assert "the promotion of us2 from eu was sent at" in seen.err
+    three.avn("service", "tags", "update", "us2", "--remove-tag", "ccr_promoting")
+    done = three.pastes(text)
+    assert done.code == 0, done.err
+    assert sorted(platform.services["us1"].tags) == ["ccr_promoted_from", "ccr_promoted_lineage"]
+
+
+def mark_of(operator: Operator, replica: str) -> str:
+    return operator.ccr("gate", "lineage", replica, "--promoting").out.strip()
+
+
 @pytest.mark.parametrize("proof", ["tags", "journal"])
 def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) -> None:
     assert three.ccr(*go("us1", "--old-primary", "open")).code == 0
+    tags = three.sandbox.platform.services["us1"].tags
+    assert sorted(tags) == ["ccr_promoted_from", "ccr_promoted_lineage"], "its mark is gone"
     elsewhere = {"CCR_AVN_STATE_DIR": str(three.home / "none")} if proof == "tags" else {}
     if proof == "journal":
         three.sandbox.platform.services["us1"].tags = {}

@@ -109,6 +109,7 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "status": (1, ("status",)),
     "fence": (1, ("fence", "eu", "--ttl", "60")),
     "unfence": (1, ("unfence", "eu")),
+    "failover-to-another": (0, ("failover", "ap", "--allow-data-loss", "--yes")),
 }
 FIRST = (
     "switchover",

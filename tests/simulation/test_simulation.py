@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.history import draw
+from tests.simulation.history import Event, Script, draw
 from tests.simulation.judge import play
 
 QUICK, ALL, AT_ONCE = 200, 600, 25
@@ -27,6 +27,29 @@ def test_what_must_hold_holds(first: int) -> None:
 @pytest.mark.parametrize("first", range(QUICK, ALL, AT_ONCE))
 def test_what_must_hold_holds_in_more_histories(first: int) -> None:
     assert not _broken(first), "replay one with ./scripts/simulate --seed N"
+
+
+RACES = (
+    ("failover", "failover-to-another"),
+    ("failover-to-another", "failover"),
+    ("switchover", "failover-to-another"),
+    ("failover", "another-replica"),
+)
+DOORS = (2, 3, 5, 8, 12, 17, 23, 30, 40, 55, 80, 120, 200, 400)
+"""How often the one has waited for something when the other begins."""
+
+
+@pytest.mark.parametrize("accidents", [(), ("a slow promotion",), ("the primary dies", "a slow promotion")])
+@pytest.mark.parametrize(("first", "second"), RACES)
+def test_two_people_on_two_machines_promote_one_replica_of_a_primary(
+    first: str, second: str, accidents: tuple[str, ...]
+) -> None:
+    """Neither knows of the other but by Aiven and the servers; one of the two goes through."""
+    for door in DOORS:
+        events = (*(Event("accident", one, 2) for one in accidents), Event("command", second, door, who="bob"))
+        verdict = play(Script(door, "two replicas", writers=True, first=first, events=events))
+        assert not verdict.problems, door
+        assert verdict.promoted in (["ap"], ["us"]), door
 
 
 def test_a_seed_replays_exactly() -> None:

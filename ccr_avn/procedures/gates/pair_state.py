@@ -6,7 +6,19 @@ from typing import Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, created, proofs_of, successors
+from ccr_avn.aiven.lineage import (
+    FROM,
+    JOURNALED,
+    LINEAGE,
+    MARKED,
+    PROMOTING,
+    Recorded,
+    Successor,
+    created,
+    marked,
+    proofs_of,
+    successors,
+)
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
 from ccr_avn.plan.model import Finding, stop
 from ccr_avn.procedures.gates.settings import lets_nobody_in
@@ -54,11 +66,13 @@ def still_sent(
     old: Service, services: Iterable[Service], recorded: Iterable[Recorded], *, now: float
 ) -> tuple[Recorded, ...]:
     """The promotions of replicas of ``old`` that were sent, of which no more is known, and that may still happen."""
-    return tuple(one for one in recorded if _is_recent(one, now) and any(one.is_of(old, new) for new in services))
+    services = tuple(services)
+    sent = (one for one in (*recorded, *marked(old, services)) if _is_recent(one, now))
+    return tuple(one for one in sent if any(one.is_of(old, new) for new in services))
 
 
 def _is_recent(sent: Recorded, now: float) -> bool:
-    return not sent.proven and 0 <= now - sent.sent_at < RECENT
+    return not sent.proven and abs(now - sent.sent_at) < RECENT  # by a clock that may be behind the other
 
 
 def pair_state(
@@ -140,15 +154,17 @@ def _finish(project: Project, old: str, new: str) -> tuple[str, str]:
 
 
 def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
-    """Its integration is still listed: the platform may carry the deletion out yet."""
+    """The platform may carry the deletion out yet, or it did and no run has recorded it."""
+    unmark = avn.tags_update(project, sent.new, remove=(PROMOTING,)).text
+    gone = f"; if no such run is under way: {unmark}" if sent.shown_by == MARKED else ""
     finish, give_up = _finish(project, old, sent.new)
     gate = f"{project.command('ccr-avn', 'gate', 'promoted', sent.new)} --timeout 600"
     at, until = local_time(sent.sent_at), local_time(sent.sent_at + RECENT)
     return stop(
         f"the promotion of {sent.new} from {old} was sent at {at} and may still happen",
-        detail=f"shown by {JOURNALED}, which counts until {until}; {sent.new} would not have what is written elsewhere",
+        detail=f"shown by {sent.shown_by}, which counts until {until}; {sent.new} would not have what is written elsewhere",
         hint=f"to finish that promotion: {finish}; to see whether it happens: {gate}; "
-        f"if {sent.new} is lost: {give_up}, then run the same command again",
+        f"if {sent.new} is lost: {give_up}, then run the same command again{gone}",
     )
 
 

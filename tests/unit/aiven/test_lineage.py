@@ -81,3 +81,20 @@ def test_a_deletion_that_was_sent_counts_once_its_replica_is_listed_as_one_no_mo
     still = service("us", service_integrations=[row("eu", "us")])
     assert lineage.successors(old, (still,), sent) == ()
     assert lineage.successors(old, (still,), [recorded(old, new)]) != (), "its promotion was seen: the list is late"
+
+
+def test_a_mark_is_of_the_very_services_that_it_was_set_for() -> None:
+    old, new = service("eu"), service("us", "2026-08-02T09:00:00Z")
+    word = lineage.mark(old, new, 1790000000.4)
+    assert len(word.partition("=")[2]) <= 64
+    [found] = lineage.marked(old, (old, tagged(new, word), service("ap")))
+    assert found.is_of(old, new)
+    assert (found.sent_at, found.proven, found.shown_by) == (1790000000, False, lineage.MARKED)
+    assert not list(lineage.marked(service("db"), (tagged(new, word),))), "its primary is another"
+    later = tagged(service("us", "2026-11-01T00:00:00Z"), word)
+    assert not any(one.is_of(old, later) for one in lineage.marked(old, (later,))), "a namesake"
+    assert not any(one.is_of(service("eu", "2026-11-01T00:00:00Z"), new) for one in (found,)), (
+        "a namesake of its primary"
+    )
+    unknown = lineage.mark(service("eu", None), new, 0)
+    assert not list(lineage.marked(old, (tagged(new, unknown),)))

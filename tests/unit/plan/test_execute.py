@@ -303,3 +303,15 @@ def test_one_that_was_refused_for_good_is_sent_once_and_what_fails_until_its_lim
         fake.fails(cleaning, AvnError)
         assert least <= fake.calls.count("make-end") <= most
         assert fake.now < 45
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_what_was_taken_back_is_no_change(also: bool) -> None:
+    """If it is shown to be, and nothing else was changed."""
+    more = {"more": ["wait", "go"], "make-more": [None]} if also else {}
+    fake = Fake(**{"mark": ["wait", "go"], "make-mark": [None], "stops": ["stop"], "unmark": ["wait", "go"]}, **more)
+    fake.answers["make-unmark"] = [None]
+    steps = (made("mark"), *((made("more"),) if also else ()), step("stops"))
+    fake.fails(plan(*steps, made("unmark", restores="mark", always=True)), Refused)
+    assert fake.calls[-3:] == ["unmark", "make-unmark", "unmark"]
+    assert fake.last.changed is also

@@ -91,7 +91,10 @@ def test_creations_are_guarded() -> None:
 
 def test_a_pasted_switchover_lifts_its_fence_until_it_promotes() -> None:
     text = preview(switching_plans()[0])
-    assert text.index("trap 'ccr-avn unfence eu") < text.index("ccr-avn fence eu")
+    unmark = "avn service tags update us --project p --remove-tag ccr_promoting' EXIT"
+    assert text.index(f"trap '{unmark}") < text.index('--add-tag "${promoting_tag:?}"')
+    both = unmark.replace("' EXIT", " || true; ccr-avn unfence eu --project p' EXIT")
+    assert text.index(f"trap '{both}") < text.index("ccr-avn fence eu")
     assert text.index("trap - EXIT") < text.index("avn service integration-delete")
 
 
@@ -142,8 +145,8 @@ def test_every_program_is_looked_for_before_anything_is_done() -> None:
 
 def test_programs_that_path_does_not_have_are_named_by_their_path() -> None:
     text = preview(switching_plans()[0], {"avn": "/opt/x/avn", "ccr-avn": "/opt/x/ccr-avn"})
-    assert "trap '/opt/x/ccr-avn unfence eu" in text
-    commands = [line for line in text.splitlines() if not line.startswith(("#", "trap", "(", ")", " "))]
+    assert "; /opt/x/ccr-avn unfence eu" in text
+    commands = [line for line in text.splitlines() if not line.startswith(("#", "trap", "(", ")", " ", "if", "fi"))]
     assert all("/opt/x/" in line for line in commands), commands
 
 

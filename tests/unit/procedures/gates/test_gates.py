@@ -641,6 +641,26 @@ def test_while_a_promotion_may_still_happen_no_sibling_is_promoted(sent: Told, v
     assert judge_pair(there, "eu", "us", **sent).verdict == "go", "the same command may be run again"
 
 
+@pytest.mark.parametrize(
+    ("ago", "follows", "verdict"),
+    [(0, True, "stop"), (899, True, "stop"), (-899, True, "stop"), (899, False, "stop"), (901, False, "go")],
+)
+def test_what_another_machine_is_promoting_keeps_its_siblings_from_it(ago: int, follows: bool, verdict: str) -> None:
+    """It says so by a mark, which counts for a quarter of an hour, whatever the clock of that machine says."""
+    old, new = both()
+    mark = lineage.mark(old, new, NOW - ago).split("=", 1)
+    us = new.model_copy(update={"tags": dict([mark]), "integrations": new.integrations if follows else ()})
+    finding = judge_pair((old, us, service("us2", service_integrations=[row("eu", "us2")])), "eu", "us2")
+    assert finding.verdict == verdict, finding.reason
+    if verdict == "stop":
+        assert "the promotion of us from eu was sent at" in finding.reason
+        assert "shown by its tag ccr_promoting, which counts until" in finding.detail
+        assert (
+            "if no such run is under way: avn service tags update us --project p --remove-tag ccr_promoting"
+            in finding.hint
+        )
+
+
 @pytest.mark.parametrize(("offset", "verdict"), [(99, "wait"), (100, "go")])
 def test_caught_up_means_all_of_it(offset: int, verdict: str) -> None:
     assert pair.judge_caught_up(following(offset=offset), 100).verdict == verdict
