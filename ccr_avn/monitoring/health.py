@@ -13,8 +13,9 @@ from ccr_avn.monitoring.collect import NO_LOOK, Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.status import Known, PairStatus, Verdict
 from ccr_avn.procedures.gates.links import as_compared
+from ccr_avn.procedures.gates.pair_state import is_recent
 from ccr_avn.procedures.gates.settings import NOBODY
-from ccr_avn.units import format_duration
+from ccr_avn.units import format_duration, local_time
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import NOT_LINKED
 
@@ -120,6 +121,12 @@ def _succession(one: PairStatus) -> Iterable[Verdict]:
         later = " and ".join(past.claimants)
         what = f"{later} was promoted from a service named {name}; its tags do not say whether it was this one"
         yield "warning", what, ()
+    for sent in past.sent:
+        if is_recent(sent, one.known.at.now) and sent.new not in past.successors:
+            what = (
+                f"the promotion of {sent.new} from {name} was sent at {local_time(sent.sent_at)} and may still happen"
+            )
+            yield "warning", what, ("ccr-avn", "switchover", name, sent.new, *one.known.at.project.flag)
     if pair.is_current:
         yield "warning", f"pair lost: no replica since it was promoted from {past.origin}", ()
 

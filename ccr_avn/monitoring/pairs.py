@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import MappingProxyType
 
-from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
+from ccr_avn.aiven.lineage import (
+    PROMOTING,
+    Origin,
+    Recorded,
+    Successor,
+    created,
+    is_origin,
+    marked,
+    origin_of,
+    successors,
+)
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.errors import Refused, near
 
@@ -16,12 +26,13 @@ class Succession:
     """A service's past. ``origin``: the name of the service that it was promoted from, whether or not that exists.
 
     ``recorded``: the services that were promoted from it. ``claimants``: those whose tags give only its name, which
-    proves nothing.
+    proves nothing. ``sent``: the promotions that marks say were about to be sent.
     """
 
     origin: str = ""
     recorded: tuple[Successor, ...] = ()
     claimants: tuple[str, ...] = ()
+    sent: tuple[Recorded, ...] = ()
 
     @property
     def successors(self) -> tuple[str, ...]:
@@ -52,13 +63,20 @@ def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()
     found = {old.name: later for old in services if (later := successors(old, candidates, recorded))}
     for name, later in found.items():
         origins = {new.name: name for new in later} | origins
+    marks = [one for one in services if PROMOTING in one.tags]
+    sent = {
+        old.name: those
+        for old in (services if marks else ())
+        if (those := tuple(one for one in marked(old, marks) if one.is_of(old, known[one.new])))
+    }
     return {
         name: Succession(
             origin=origins.get(name, ""),
             recorded=found.get(name, ()),
             claimants=tuple(sorted(claimants.get(name, ()))),
+            sent=sent.get(name, ()),
         )
-        for name in dict.fromkeys((*origins, *found, *claimants))
+        for name in dict.fromkeys((*origins, *found, *claimants, *sent))
     }
 
 

@@ -118,6 +118,8 @@ def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
         what = f"{found.name} no longer belongs to a drill: it was promoted by a switchover or failover"
         return stop(what, detail=f"its tag {lineage.FROM} is {tags[lineage.FROM]}", hint="")
     doubts = [_unproven(found, made)]
+    if lineage.PROMOTING in tags:
+        doubts.append("it is marked as being promoted")
     if origin := tags.get(lineage.FROM):
         doubts.append(f"it was promoted in place of {origin}, by a switchover or failover")
     rows = (row for row in found.integrations if row.enabled and row.source == found.name)

@@ -67,11 +67,11 @@ def still_sent(
 ) -> tuple[Recorded, ...]:
     """The promotions of replicas of ``old`` that were sent, of which no more is known, and that may still happen."""
     services = tuple(services)
-    sent = (one for one in (*recorded, *marked(old, services)) if _is_recent(one, now))
+    sent = (one for one in (*recorded, *marked(old, services)) if is_recent(one, now))
     return tuple(one for one in sent if any(one.is_of(old, new) for new in services))
 
 
-def _is_recent(sent: Recorded, now: float) -> bool:
+def is_recent(sent: Recorded, now: float) -> bool:
     return not sent.proven and abs(now - sent.sent_at) < RECENT  # by a clock that may be behind the other
 
 
@@ -91,7 +91,7 @@ def pair_state(
     if replica.role == "master":
         return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
     if row:
-        return PairState(state="following", row=row, doubt=any(_is_recent(one, now) for one in sent))
+        return PairState(state="following", row=row, doubt=any(is_recent(one, now) for one in sent))
     if any(row.type == READ_REPLICA and row.dest == new.name and (row.enabled or row.id) for row in rows):
         return PairState(state="hidden")  # whether the row does not say what it follows, or not whether it is on
     proofs = (JOURNALED,) if sent else ()

@@ -341,3 +341,16 @@ def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> Non
     assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown
     assert "|" not in line
     assert "\x1b" not in str(metrics(judged(listed(made("e\x1bu", 1, row("e\x1bu", "us")))).values()))
+
+
+@pytest.mark.parametrize(("ago", "warned"), [(10, True), (-10, True), (1000, False)])
+def test_a_promotion_that_another_machine_has_sent_is_told_for_a_while(ago: int, warned: bool) -> None:
+    """Its integration is gone, and nothing but its mark says what it is."""
+    rows = (made("eu", 1, row("eu", "us2")), made("us", 2), made("us2", 3, row("eu", "us2")))
+    old, new, _ = models.services(json.dumps(rows))
+    mark = lineage.mark(old, new, NOW.timestamp() - ago).split("=")
+    found = judged(listed(rows[0], {**rows[1], "tags": dict([mark])}, rows[2]))
+    reasons = [one for one in found["eu/us2"].reasons if "the promotion of us from eu was sent at" in one]
+    assert bool(reasons) == warned
+    assert (SWITCHOVER in found["eu/us2"].next) == warned
+    assert found["us"].standing == "single", "it never says which service is the primary"

@@ -156,6 +156,8 @@ def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
     assert ours.run_of(found(tags={**TAGS, **other}, **alone), ()) == RUN, "the tags of another"
     kept = ours.judge_ours(found(tags={**TAGS, **tagged}, **alone), MADE, PROJECT)
     assert (kept.verdict, kept.hint) == ("stop", ""), "it may be production: no command"
+    marked = found(tags={**TAGS, lineage.PROMOTING: "1-2-3"})
+    assert "it is marked as being promoted" in ours.judge_ours(marked, MADE, PROJECT).detail
 
 
 @pytest.mark.parametrize("verb", [Switchover(primary="eu", replica=NAME), Failover(replica=NAME)])
