@@ -45,7 +45,8 @@ class PlainProgress:
                 self.line(f"{event.slug}: {doubt}")
             case events.StepDone():
                 self.warn(event.finding)
-                self.done(event)
+                if not event.finding.facts.get("unsaid"):
+                    self.done(event)
             case events.Undone():
                 self.line(f"{event.slug}: undone" if not event.failed else f"{event.slug}: NOT undone: {event.failed}")
             case _:

@@ -142,7 +142,7 @@ class Run:
         outcome: events.Outcome = "proven"
         try:
             if step.unneeded and (why := step.unneeded(self.seen)):
-                finding = go(why, skipped=True)
+                finding = go(why, skipped=True, unsaid=step.rare)
             elif step.change is None:
                 finding = self._until_go(step, began)
             else:

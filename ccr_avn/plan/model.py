@@ -164,6 +164,7 @@ class Step(Generic[T]):
     writes_keys: bool = False  # the look itself writes test keys
     brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
     advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
+    rare: bool = False  # mostly not needed: then it is not worth a line
     unneeded: Callable[[Any], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
     guard: Callable[[Any], None] | None = None  # the last moment before the change is sent; raises what forbids it
     doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own

@@ -65,6 +65,7 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
         rule="the primary was looked up",
         judge=judge,
         unneeded=lambda seen: "it is known" if seen.has(listing) else "",
+        rare=True,
     )
     return listing, by_its_name
 
@@ -131,6 +132,7 @@ def look_again_at_primary(at: Setting, want: FailoverOptions, check: tuple[Word,
         rule="no run holds a write pause on its primary",
         judge=lambda _, __: go("no run holds a write pause on its primary"),
         unneeded=unneeded,
+        rare=True,
     )
 
 

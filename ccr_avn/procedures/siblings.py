@@ -119,11 +119,11 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
                 detail=f"its role is master; promoting {replica} as well would make two primaries",
                 hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
             )
+        if not roles:
+            return go("there is no other replica", mark="not needed", unsaid=True)
         silent = sorted(name for name, role in roles.items() if not role)
-        still = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
-        return go(
-            f"{' and '.join(silent)} did not answer" if silent else still, mark="missing" if roles else "not needed"
-        )
+        still = f"{len(roles)} other replicas of {source} still follow it"
+        return go(f"{' and '.join(silent)} did not answer" if silent else still, mark="missing")
 
     return Step(
         slug=SLUG,
@@ -132,6 +132,7 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
         rule="no other replica of the primary is a master",
         judge=judge,
         unneeded=lambda seen: "the promotion was already sent" if _is_over(seen) else "",
+        rare=True,
     )
 
 
@@ -164,6 +165,7 @@ def mark(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[
         undone_by=avn.tags_update(at.project, replica, remove=(lineage.PROMOTING,)).argv,
         poll=Poll(limit=LAG, first=0.1, interval=0.5, error=AvnError),
         unneeded=partial(_alone, replica),
+        rare=True,
         brief=True,
         advisory=True,
     )
@@ -193,6 +195,7 @@ def unmark(at: Setting, replica: str) -> Step[tuple[Tag, ...]]:
         poll=Poll(limit=LAG, first=0.2, interval=1),
         asked=Keep(variable="mark", argv=()),
         unneeded=unneeded,
+        rare=True,
         restores=MARKED,
         optional=True,
         always=True,
@@ -209,6 +212,7 @@ def list_siblings(at: Setting, replica: str, listing: Step[tuple[Service, ...]])
         judge=lambda found, seen: _judge_others(at, replica, found, seen),
         command=at.gate(SLUG, replica),
         unneeded=partial(_alone, replica),
+        rare=True,
         brief=True,
     )
 
