@@ -262,12 +262,12 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
         what = f"it can't be seen from here whether earlier clients of {primary} are still connected"
         return go(why, warnings=(f"{what}; {power_off} disconnects them reliably",))
     if found.left.cut:
-        return go(f"{why}, and existing ones were closed")
+        return go(f"{why}; existing ones were closed")
     if found.left.clients:
         return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
     if found.quiet < QUIET_LOOKS:
         return wait("no client is connected; waiting to see whether one connects")
-    return go(f"{why}, and no client is connected")
+    return go(f"{why}; no client is connected")
 
 
 def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[RemainingClients | None, str]:
