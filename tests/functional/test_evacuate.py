@@ -5,8 +5,6 @@ import signal
 from contextlib import ExitStack
 from typing import Any
 
-import pytest
-
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import accepts, add_pairs, add_service, deletions, link_status, missing, origin, uri
 from tests.support.wait import until
@@ -170,19 +168,3 @@ def test_auto_fails_over_no_primary_that_is_back_when_its_turn_comes(operator: O
         "p1/r1": ("switchover", "done"),
     }
     assert operator.ccr("runs", "show", told["p1/r1"]["run"], "--json").out.count('"of": "switchover"') == 1
-
-
-@pytest.mark.slow
-def test_fifty_pairs_with_writers_on_ten_lose_nothing(operator: Operator) -> None:
-    pairs(operator, 50)
-    with ExitStack() as stack:
-        load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.05)) for one in range(0, 50, 5)}
-        done = operator.ccr(*GO)
-    assert done.code == 0, done.err
-    told = by_pair(done.out)
-    assert result(done.out)["bytes_not_replicated"] == 0
-    assert all(one["outage_ms"] > 0 for one in told.values())
-    assert len(told) == 50
-    for one, writers in load.items():
-        assert missing(operator, writers.acknowledged, f"r{one}") == []
-        assert lets_nobody_in(operator, f"p{one}")

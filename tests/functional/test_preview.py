@@ -172,16 +172,3 @@ def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
     assert operator.ccr("gate", "exists", "us", "--replica-of", "other", "--print", "exists").code == 4
     assert operator.ccr("gate", "running", "eu", "--print", "service_type").out == "valkey\n"
     assert operator.sandbox.changes() == []
-
-
-@pytest.mark.slow
-def test_every_gate_of_a_pair_that_is_well(pair: Operator) -> None:
-    for words in ("active eu us", "link eu us", "databases eu us", "backup eu"):
-        done = pair.ccr("gate", *words.split())
-        assert (done.code, done.err) == (0, ""), words
-    row = next(iter(pair.sandbox.platform.rows))
-    assert pair.ccr("gate", "integration", "us", "--from", "eu").out == f"{row}\n"
-    assert pair.ccr("gate", "integration", "us", "--from", "other").code == 4
-    for words in ("integration-gone us", "promoted us", "ip-filter eu", "powered-off eu", "tagged us --tag a=b"):
-        pair.ends(5, "gate", *words.split(), "--timeout", "0")
-    assert pair.sandbox.changes() == []

@@ -13,13 +13,6 @@ from tests.support.wait import until
 from tests.support.whole import gone
 
 
-def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
-    done = operator.ends(0, "status", "--json", *words)
-    envelope = json.loads(done.out)
-    assert envelope["schema"] == "ccr-avn/1"
-    return {pair["replica"]: pair for pair in envelope["result"]["pairs"] if pair["replica"]}
-
-
 def counting_avn(operator: Operator, home: Path) -> tuple[str, Path]:
     """An avn that notes each time it is started."""
     real = shutil.which("avn", path=operator.environment()["PATH"])
@@ -42,7 +35,8 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     servers = operator.sandbox.servers
     servers.kill("r1")
     servers.cut_replication("r2")
-    pairs = pairs_of(operator, "--avn", avn)
+    found = json.loads(operator.ends(0, "status", "--json", "--avn", avn).out)["result"]["pairs"]
+    pairs: dict[str, Any] = {pair["replica"]: pair for pair in found if pair["replica"]}
     assert asked(notes) == 1
     assert {name: pair["health"] for name, pair in pairs.items()} == {
         "r0": "ok",

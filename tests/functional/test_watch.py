@@ -46,7 +46,7 @@ class Running:
 
     def __init__(self, child: Started, home: Path) -> None:
         self.child = child
-        self.lines, self.notes = Lines(home / "lines"), Lines(home / "notes")
+        self.lines = Lines(home / "lines")
 
     def until(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """The next sample that is as wanted."""

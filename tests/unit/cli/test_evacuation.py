@@ -30,17 +30,13 @@ def turn() -> Turn:
     return Turn(Schedule())
 
 
-def interrupted(number: int, *, promoted: bool) -> PairResult:
-    problem = Interrupted(number)
-    problem.changed, problem.notes, problem.result = True, NOTES, {**HALF_WAY, "promoted": promoted}
-    return pair_run(choice(0))._failed(problem)
-
-
 @pytest.mark.parametrize(("number", "promoted"), [(2, True), (15, False)])
 def test_only_what_was_seen_to_be_promoted_is_counted_and_the_code_is_that_of_its_signal(
     number: int, promoted: bool
 ) -> None:
-    end = interrupted(number, promoted=promoted)
+    problem = Interrupted(number)
+    problem.changed, problem.notes, problem.result = True, NOTES, {**HALF_WAY, "promoted": promoted}
+    end = pair_run(choice(0))._failed(problem)
     assert (end.state, end.promoted, end.code) == ("half-way", promoted, 128 + number)
     assert end.notes == NOTES
 

@@ -499,11 +499,8 @@ def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: f
         (looked(primary=None, replica=side(replid=TWO)), tagged(), "go"),
         (looked(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
         (looked(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
-        (looked(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
-        (looked(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
         (looked(primary=None, replica=side(replid=TWO)), journal(), "go"),
         (looked(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
-        (looked(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
     ],
 )
 def test_promoted_already_needs_proof_of_lineage(sides: Sides, more: Told, verdict: str) -> None:

@@ -11,19 +11,11 @@ from ccr_avn.procedures.setting import Setting
 from ccr_avn.sandbox.catalogue import user_config_schema
 from tests.support.avn_parser import read_by_avn
 
-DESCRIBED = {"network": "10.0.0.0/8", "description": None}
-PLAIN = """avn service update eu -c 'ip_filter=["0.0.0.0/0"]'"""
-
-
-def as_avn_reads(command: str) -> Any:
-    """The filter that a pasted command sets: a shell's words, avn's own arguments, avn's own conversion."""
-    avn = read_by_avn(shlex.split(command)[1:])
-    return avn.create_user_config(user_config_schema("valkey"))["ip_filter"]
-
 
 def test_a_plain_filter_is_printed_as_a_person_would_type_it() -> None:
-    assert filter_command(Setting(), "eu", ["0.0.0.0/0"]) == PLAIN
-    command = filter_command(Setting(), "eu", [DESCRIBED])
+    plain = filter_command(Setting(), "eu", ["0.0.0.0/0"])
+    assert plain == """avn service update eu -c 'ip_filter=["0.0.0.0/0"]'"""
+    command = filter_command(Setting(), "eu", [{"network": "10.0.0.0/8", "description": None}])
     assert """'ip_filter=[{"network": "10.0.0.0/8", "description": None}]'""" in command
 
 
@@ -37,5 +29,6 @@ values = st.recursive(
 @settings(max_examples=30)
 @given(st.lists(words | st.dictionaries(words, values, max_size=4), max_size=4))
 def test_whatever_is_in_a_filter_avn_sets_that(ip_filter: list[Any]) -> None:
-    command = filter_command(Setting(), "eu", ip_filter)
-    assert as_avn_reads(command) == ip_filter
+    """When it is pasted: a shell's words, avn's own arguments, avn's own conversion."""
+    avn = read_by_avn(shlex.split(filter_command(Setting(), "eu", ip_filter))[1:])
+    assert avn.create_user_config(user_config_schema("valkey"))["ip_filter"] == ip_filter
