@@ -378,6 +378,15 @@ def test_both_are_there_for_a_switchover(there: Services, power_off: bool, verdi
     assert finding.hint or verdict != "stop"
 
 
+def test_a_pair_that_is_named_otherwise_is_named_as_it_is() -> None:
+    (eu, us), sibling = both(), service("as", service_integrations=[row("eu", "as")])
+    assert services.paired_otherwise("verify", eu, us) is None
+    for named, hint in (((us, eu), "eu us"), ((us, sibling), "eu as"), ((None, us), "eu us")):
+        otherwise = services.paired_otherwise("verify", *named)
+        assert otherwise
+        assert otherwise.hint == f"ccr-avn verify {hint}"
+
+
 def judge_pair(there: Services, *names: str, power_off: bool = False, recorded: tuple[Recorded, ...] = ()) -> Finding:
     at = Setting(project=P, now=NOW, journals=journals(*recorded))
     primary, replica = names
