@@ -188,3 +188,12 @@ def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
         one.flushall()
     done = primary.ccr(*QUICK)
     assert (done.code, "proven by values" in done.out) == (0, False), done.err
+
+
+def test_clean_names_what_is_still_being_created(primary: Operator) -> None:
+    primary.sandbox.faults.add(kind="hang", method="POST", path="/service$", seconds=60)
+    child = runs_to(primary, "temporary-replica: avn")
+    child.kill()
+    ended(child)
+    looked = primary.ccr("drill", "--clean", "--check")
+    assert (looked.code, "it may still appear" in looked.err, "eu-drill-" in looked.err) == (4, True, True), looked.err

@@ -54,6 +54,7 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
         r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more, and then resume", table.out, re.MULTILINE
     )
     assert "no replica" in next(line for line in table.out.splitlines() if "alone" in line)
+    assert "no drill in 90 days from this machine: " in table.out
     assert "AVNS_" not in table.out
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_no_acknowledged_write_is_lost_with_tls(make: Make, tls_options: dict[st
 def test_a_check_only_looks(pair: Operator) -> None:
     pair.ends(2, "switchover", "eu", "us")
     assert not is_promoted(pair)
-    assert pair.ccr("switchover", "eu", "us", "--check").code == 0
+    assert "last drill: none from this machine" in pair.ends(0, "switchover", "eu", "us", "--check").out
     pair.sandbox.servers.cut_replication("us")
     pair.ends(4, "switchover", "eu", "us", "--check", says="--level link")
     assert pair.sandbox.changes() == []
@@ -112,16 +113,27 @@ def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
     assert not is_promoted(pair)
 
 
-def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
+def lifted(operator: Operator) -> None:
+    with client(operator, "eu") as other:
+        other.client_unpause()
+        other.set("past", "x")
+
+
+def failed_over(operator: Operator) -> None:
+    operator.sandbox.servers.restart("eu")
+
+
+@pytest.mark.parametrize(("act", "says"), [(lifted, "somebody lifted it"), (failed_over, "a different process")])
+def test_a_fence_that_somebody_else_ended_is_noticed(
+    pair: Operator, act: Callable[[Operator], None], says: str
+) -> None:
     """The replica has what came through as well: only the last look can tell."""
     child = pair.start("ccr-avn", *SWITCH, *HELD_UP)
     child.tells("fence: done")
-    with client(pair, "eu") as other:
-        other.client_unpause()
-        other.set("past", "x")
+    act(pair)
     pair.sandbox.servers.heal("us")
     done = ended(child)
-    assert (done.code, "somebody lifted it" in done.err) == (4, True), done.err
+    assert (done.code, says in done.err) == (4, True), done.err
     assert "caught-up: ok" in done.err
     assert not is_promoted(pair)
     assert accepts(pair, "eu")
@@ -157,7 +169,7 @@ def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
 
 def test_a_token_of_another_time_pauses_nothing(pair: Operator) -> None:
     stale = ".".join(("a" * 40, "b" * 40, "100", "5", "1700000000"))
-    pair.ends(4, "gate", "fence-held", "eu", "us", "--token", stale, says="us must not be promoted now")
+    pair.ends(4, "gate", "fence-held", "eu", "us", "--token", stale, "--ttl", "30", says="did not hold")
     assert accepts(pair, "eu")
 
 

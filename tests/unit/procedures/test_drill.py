@@ -14,7 +14,7 @@ from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import Plan, Step, go
 from ccr_avn.procedures.drill import assumptions, ours
 from ccr_avn.procedures.drill.clean import Clean, judged
-from ccr_avn.procedures.drill.drill import Drill, proven_by
+from ccr_avn.procedures.drill.drill import Drill, left, proven_by
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
@@ -326,6 +326,13 @@ def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> N
     for sent, skipped in ((None, True), ("refused", True), ("unanswered", False), ("answered", False)):
         seen.keep(CREATE, sent)
         assert bool(step.unneeded(seen)) is skipped, sent
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_may_be_left_is_named_with_what_ends_it(keep: bool) -> None:
+    drill = Drill(primary="eu", replica_cloud="aws-us-east-1", at=replace(SETTING, run=RUN), keep=keep)
+    ends = f"avn service terminate {NAME}" if keep else f"ccr-avn drill --clean --only {NAME}"
+    assert ends in left(drill)
 
 
 # -- what it concludes

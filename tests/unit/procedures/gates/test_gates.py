@@ -350,6 +350,7 @@ def test_all_that_stops_is_told_at_once() -> None:
     finding = services.pair_is_possible(P, (off,), WISH, REPLICA_WISH)
     assert finding.verdict == "stop"
     assert [word for word in ("powered off", "persistence off", "free") if word not in finding.reason] == []
+    assert "avn service update eu --project p -c valkey_persistence=rdb" in finding.hint
 
 
 def both(replica: Told | None = None, primary: Told | None = None) -> tuple[models.Service, models.Service]:
