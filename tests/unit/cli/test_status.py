@@ -161,14 +161,6 @@ def test_what_can_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "odd" in capsys.readouterr().out
 
 
-def test_an_odd_plan_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    shared = row("eu", "us")
-    shown(monkeypatch, made("eu", 1, shared, plan="\ud800"), made("us", 2, shared))
-    for form in ("table", "json", "nagios", "prometheus"):
-        assert run([*LOCAL, "--format", form]) == 0
-    capsys.readouterr()
-
-
 def test_what_is_typed_wrongly_is_no_health_either_and_one_line_for_nagios(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
