@@ -13,9 +13,9 @@ from pytest_subprocess import FakeProcess
 
 from ccr_avn import process
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, UsageError
 from ccr_avn.procedures.verify import Verify
+from tests.support.in_process import Types
 
 BAD = {
     "": "nonsense | check-fence eu us --token x",
@@ -75,17 +75,15 @@ def avn(fp: FakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.mark.parametrize("words", [*bad()], ids=" ".join)
-def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
+def test_bad_input_gets_three_lines_and_exits_2(words: list[str], types: Types) -> None:
+    said = types(*words)
+    assert (said.code, said.out) == (2, "")
     assert re.fullmatch(r"error: .+\ndetail: .+\nhint: .+\n", said.err), said.err
     assert "Value error" not in said.err
 
 
-def test_an_option_of_a_comparison_names_the_level_that_has_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "eu", "us", "--match", "a*"]) == 2
-    assert "hint: leave out --match, or use --level values\n" in capsys.readouterr().err
+def test_an_option_of_a_comparison_names_the_level_that_has_one(types: Types) -> None:
+    assert "hint: leave out --match, or use --level values\n" in types("verify", "eu", "us", "--match", "a*").err
 
 
 @pytest.mark.parametrize(
@@ -112,43 +110,35 @@ def test_what_a_pair_is_proven_by(level: Any, keys: int | None, depth: dict[str,
         "enable EU us --json",
     ],
 )
-def test_who_asks_for_json_gets_it_for_errors_too(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(line.split()) == 2
-    told = json.loads(capsys.readouterr().out)
-    assert (told["schema"], told["command"], told["ok"], told["changed"]) == (
-        "ccr-avn/1",
-        line.split(maxsplit=1)[0],
-        False,
-        False,
-    )
+def test_who_asks_for_json_gets_it_for_errors_too(line: str, types: Types) -> None:
+    code, out, _ = types(*line.split())
+    told = json.loads(out)
+    assert (told["schema"], told["command"], told["ok"]) == ("ccr-avn/1", line.split(maxsplit=1)[0], False)
+    assert (code, told["exit_code"], told["changed"], told["outcome"]) == (2, 2, False, "unchanged")
     assert set(told["error"]) == {"kind", "what", "detail", "hint", "notes"}
-    assert (told["exit_code"], told["outcome"], told["run"], told["journal"]) == (2, "unchanged", None, None)
+    assert (told["run"], told["journal"]) == (None, None)
 
 
-def test_the_json_of_another_program_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["sandbox", "run", "--build-seconds", "-1", "--", "avn", "--json"]) == 2
-    assert capsys.readouterr().out == ""
+def test_the_json_of_another_program_is_not_ours(types: Types) -> None:
+    said = types("sandbox", "run", "--build-seconds", "-1", "--", "avn", "--json")
+    assert (said.code, said.out) == (2, "")
 
 
 @pytest.mark.parametrize(
     "line", ["switchover eu us", "failover us --allow-data-loss", "enable eu us --replica-cloud c-1"]
 )
-def test_how_often_is_asked_reaches_the_plan(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*line.split(), "--dry-run", "--poll-interval", "2"]) == 0
-    assert "--poll-interval 2" in capsys.readouterr().out
+def test_how_often_is_asked_reaches_the_plan(line: str, types: Types) -> None:
+    said = types(*line.split(), "--dry-run", "--poll-interval", "2")
+    assert (said.code, "--poll-interval 2" in said.out) == (0, True)
 
 
-def test_a_bug_is_told_apart_and_shows_no_values(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_told_apart_and_shows_no_values(types: Types, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise KeyError("password")
 
     monkeypatch.setattr("ccr_avn.cli.enable.identify", broken)
-    assert run(["enable", "eu", "us"]) == 1
-    said = capsys.readouterr().err
-    assert "internal error: KeyError" in said
-    assert "password" not in said
+    said = types("enable", "eu", "us")
+    assert (said.code, "internal error: KeyError" in said.err, "password" in said.err) == (1, True, False)
 
 
 @pytest.mark.parametrize(
@@ -192,28 +182,25 @@ WRONG = (
 
 @pytest.mark.parametrize(("variable", "value"), WRONG)
 def test_a_wrong_value_in_the_environment_names_its_variable(
-    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fp: FakeProcess
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, types: Types, fp: FakeProcess
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert run(["enable", "eu", "us"]) == 2
-    assert variable in capsys.readouterr().err
+    said = types("enable", "eu", "us")
+    assert (said.code, variable in said.err) == (2, True)
     assert not fp.calls
 
 
-def test_what_is_typed_comes_before_the_environment(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_typed_comes_before_the_environment(types: Types, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCR_AVN_CALL_TIMEOUT", "0")
-    assert run(["enable", "eu", "us", "--call-timeout", "-1"]) == 2
-    assert "invalid value for --call-timeout: -1" in capsys.readouterr().err
+    said = types("enable", "eu", "us", "--call-timeout", "-1")
+    assert "invalid value for --call-timeout: -1" in said.err
 
 
 def test_what_only_the_environment_gives_is_not_refused_where_it_does_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    types: Types, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CCR_AVN_REPLICA_CLOUD", "aws-us-east-1")
-    assert run(["drill", "--clean", "--dry-run"]) == 2
-    assert capsys.readouterr().err.startswith("error: --clean has no --dry-run")
+    assert types("drill", "--clean", "--dry-run").err.startswith("error: --clean has no --dry-run")
 
 
 def test_exit_codes_tell_whether_something_was_changed() -> None:

@@ -14,32 +14,37 @@ from rich.console import Console
 
 from ccr_avn import clock
 from ccr_avn.aiven import models
-from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, Interrupted
 from ccr_avn.history.journals import Drilled
 from ccr_avn.monitoring.status import CODES
 from ccr_avn.output.overview import Repeated
 from ccr_avn.procedures.drill.ours import TAG, made_tag
 from tests.support.factories import row
+from tests.support.in_process import Said, Types
 from tests.support.monitored import CLOSED, failed_over, linked, made
 from tests.support.operator import STAMP
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exception | None = None) -> None:
-    """Have avn list these."""
+class Status:
+    """`status` as it is typed, of what avn lists or fails with."""
 
-    def begin(*_: Any) -> Any:
-        def answer() -> Any:
-            if error:
-                raise error
-            return models.services(json.dumps(services))
+    def __init__(self, types: Types, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._types, self.listed = types, tuple[dict[str, Any], ...]()
+        self.error: Exception | None = None
+        monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", lambda *_: self._answer)
 
-        return answer
+    def _answer(self) -> Any:
+        if self.error:
+            raise self.error
+        return models.services(json.dumps(self.listed))
 
-    monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", begin)
+    def __call__(self, *words: str) -> Said:
+        return self._types("status", "--no-data-plane", *words)
 
 
-LOCAL = ("status", "--no-data-plane")
+@pytest.fixture
+def status(types: Types, monkeypatch: pytest.MonkeyPatch) -> Status:
+    return Status(types, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -56,20 +61,14 @@ LOCAL = ("status", "--no-data-plane")
     ],
 )
 def test_the_exit_code_is_the_health_in_every_format(
-    services: tuple[dict[str, Any], ...],
-    words: tuple[str, ...],
-    code: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    services: tuple[dict[str, Any], ...], words: tuple[str, ...], code: int, status: Status
 ) -> None:
-    shown(monkeypatch, *services)
-    assert run([*LOCAL, *words]) == 0
-    assert run([*LOCAL, *words, "--format", "nagios"]) == code
+    status.listed = services
+    assert status(*words).code == 0
+    assert status(*words, "--format", "nagios").code == code
     for form in ("table", "json", "prometheus"):
-        assert run([*LOCAL, *words, "--format", form, "--exit-code"]) == code
-    capsys.readouterr()
-    run([*LOCAL, *words, "--json"])
-    assert CODES[json.loads(capsys.readouterr().out)["result"]["health"]] == code
+        assert status(*words, "--format", form, "--exit-code").code == code
+    assert CODES[json.loads(status(*words, "--json").out)["result"]["health"]] == code
 
 
 def drilled(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
@@ -80,37 +79,31 @@ def drilled(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
     return made(name, 5, *rows, tags=tags)
 
 
-def test_an_expected_pair_is_judged_as_one_also_where_a_drill_made_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_expected_pair_is_judged_as_one_also_where_a_drill_made_it(status: Status) -> None:
     lost = {**row("p0", "e"), "active": False}
-    shown(monkeypatch, made("p0", 3, lost), drilled("e", lost))
-    assert run([*LOCAL, "--format", "nagios"]) == 3
-    assert run([*LOCAL, "--expect", "p0:e", "--format", "nagios"]) == 1
-    assert "drill" not in capsys.readouterr().out
+    status.listed = made("p0", 3, lost), drilled("e", lost)
+    assert status("--format", "nagios").code == 3
+    said = status("--expect", "p0:e", "--format", "nagios")
+    assert (said.code, "drill" in said.out) == (1, False)
 
 
-def test_copied_tags_of_a_drill_hide_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copied_tags_of_a_drill_hide_no_outage(status: Status) -> None:
     lost = {**row("p0", "r0"), "active": False}
-    shown(monkeypatch, made("p0", 3, lost), {**made("r0", 4, lost), "tags": drilled("e")["tags"]})
-    assert run([*LOCAL, "--format", "nagios"]) == 1
+    status.listed = made("p0", 3, lost), {**made("r0", 4, lost), "tags": drilled("e")["tags"]}
+    assert status("--format", "nagios").code == 1
 
 
-def test_what_the_last_drill_left_untested_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch, *linked(), drilled("drilled"))
+def test_what_the_last_drill_left_untested_is_said(status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
+    status.listed = *linked(), drilled("drilled")
     last = Drilled(run="R", age=0.0, ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
     monkeypatch.setattr("ccr_avn.history.journals.newest_drills", lambda _: {"p0": last})
-    assert run([*LOCAL, "--exit-code"]) == 0
-    told = capsys.readouterr().out
-    assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in told
-    assert "next: ccr-avn drill --clean --only drilled" in told
+    said = status("--exit-code")
+    assert said.code == 0
+    assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in said.out
+    assert "next: ccr-avn drill --clean --only drilled" in said.out
 
 
-def test_a_time_limit_that_the_interpreter_dropped_comes_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_time_limit_that_the_interpreter_dropped_comes_again(types: Types, monkeypatch: pytest.MonkeyPatch) -> None:
     def deaf(*_: Any) -> Any:
         with suppress(Interrupted):  # as what is raised in a callback of an import is
             signal.pause()
@@ -118,73 +111,59 @@ def test_a_time_limit_that_the_interpreter_dropped_comes_again(
 
     monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", deaf)
     monkeypatch.setattr("ccr_avn.cli.status.AGAIN", 0.1)
-    assert run(["status", "--format", "nagios", "--timeout", "0.01"]) == 3
-    assert "the time limit of this run was reached" in capsys.readouterr().out
+    said = types("status", "--format", "nagios", "--timeout", "0.01")
+    assert (said.code, "the time limit of this run was reached" in said.out) == (3, True)
 
 
-def test_a_failure_of_ours_is_no_health_of_a_pair(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch, error=AvnError("avn failed", detail="why", hint="avn user info"))
-    assert run([*LOCAL, "--exit-code"]) == 3
-    assert capsys.readouterr().err.splitlines()[:3] == ["error: avn failed", "detail: why", "hint: avn user info"]
-    shown(monkeypatch, error=KeyError("x"))
-    assert run([*LOCAL, "--exit-code"]) == 3
+def test_a_failure_of_ours_is_no_health_of_a_pair(status: Status) -> None:
+    status.error = AvnError("avn failed", detail="why", hint="avn user info")
+    said = status("--exit-code")
+    assert said.code == 3
+    assert said.err.splitlines()[:3] == ["error: avn failed", "detail: why", "hint: avn user info"]
+    status.error = KeyError("x")
+    assert status("--exit-code").code == 3
 
 
-def test_expected_pairs_come_from_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch, *linked())
+def test_expected_pairs_come_from_a_file(tmp_path: Path, status: Status) -> None:
+    status.listed = linked()
     file = tmp_path / "pairs"
     file.write_text("# what must be there\n\np0:r0  # the cache\np1:r1\n")
-    assert run([*LOCAL, "--json", "--expect", f"@{file}", "--expect", "p2:r2"]) == 0
-    pairs = json.loads(capsys.readouterr().out)["result"]["pairs"]
-    assert [(one["primary"], one["health"]) for one in pairs] == [
-        ("p0", "ok"),
-        ("p1", "critical"),
-        ("p2", "critical"),
-    ]
+    said = status("--json", "--expect", f"@{file}", "--expect", "p2:r2")
+    pairs = json.loads(said.out)["result"]["pairs"]
+    health = {one["primary"]: one["health"] for one in pairs}
+    assert (said.code, health) == (0, {"p0": "ok", "p1": "critical", "p2": "critical"})
     file.write_text("# nothing\n")
     for given in (f"@{file}", f"@{tmp_path}/none", "p0", "p0:p0", "P0:r0", "p0:"):
-        assert run([*LOCAL, "--expect", given]) == 2
-        assert capsys.readouterr().err.startswith("error: ")
+        refused = status("--expect", given)
+        assert (refused.code, refused.err.startswith("error: ")) == (2, True)
 
 
-def test_what_can_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    shown(monkeypatch, *linked(), made("odd", 1, backups=[{"backup_name": 7}]))
-    assert run([*LOCAL]) == 0
-    assert "warning: odd" in capsys.readouterr().err
-    run([*LOCAL, "--json"])
-    assert json.loads(capsys.readouterr().out)["warnings"]
-    assert run([*LOCAL, "--format", "nagios"]) == 0
-    assert "odd" in capsys.readouterr().out
+def test_what_can_not_be_read_is_told(status: Status) -> None:
+    status.listed = *linked(), made("odd", 1, backups=[{"backup_name": 7}])
+    said = status()
+    assert (said.code, "warning: odd" in said.err) == (0, True)
+    assert json.loads(status("--json").out)["warnings"]
+    said = status("--format", "nagios")
+    assert (said.code, "odd" in said.out) == (0, True)
 
 
-def test_what_is_typed_wrongly_is_no_health_either_and_one_line_for_nagios(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch, *linked())
+def test_what_is_typed_wrongly_is_no_health_either_and_one_line_for_nagios(status: Status) -> None:
+    status.listed = linked()
     for typed in ("nope", "--bogus", "--warn-lag x", "--warn-lag 9 --crit-lag 1", "UPPER", "--expect x"):
-        assert run([*LOCAL, "--exit-code", *typed.split()]) == 3
-        capsys.readouterr()
-        assert run([*LOCAL, "--format", "nagios", *typed.split()]) == 3
-        told = capsys.readouterr().out
-        assert (told.startswith("CCR UNKNOWN - "), told.count("\n")) == (True, 1)
+        assert status("--exit-code", *typed.split()).code == 3
+        said = status("--format", "nagios", *typed.split())
+        assert (said.code, said.out.startswith("CCR UNKNOWN - "), said.out.count("\n")) == (3, True, 1)
 
 
-def test_otherwise_codes_are_those_of_the_other_commands(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch)
-    assert run([*LOCAL, "nope"]) == 4
-    assert run([*LOCAL, "--output", "x"]) == 2
-    assert run([*LOCAL, "--json", "--format", "nagios"]) == 3
-    assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
-    for services, told in (((), "no Valkey or Redis services"), ((made("alone", 1),), "unknown: there is no pair")):
-        shown(monkeypatch, *services)
-        assert run([*LOCAL]) == 0
-        assert told in capsys.readouterr().out
+def test_otherwise_codes_are_those_of_the_other_commands(status: Status) -> None:
+    assert status("nope").code == 4
+    assert status("--output", "x").code == 2
+    assert status("--json", "--format", "nagios").code == 3
+    assert status("--json", "--format", "prometheus").code == 2
+    for listed, told in (((), "no Valkey or Redis services"), ((made("alone", 1),), "unknown: there is no pair")):
+        status.listed = listed
+        said = status()
+        assert (said.code, told in said.out) == (0, True)
 
 
 class Watched(clock.Clock):
@@ -200,44 +179,43 @@ class Watched(clock.Clock):
         self.happens.pop(0)()
 
 
+@pytest.mark.parametrize(("words", "code"), [(("--exit-code",), 2), ((), 0)])
 def test_a_watch_repeats_the_table_with_its_time_and_ends_as_the_last_look_did(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], code: int, status: Status
 ) -> None:
-    for words, code in ((("--exit-code",), 2), ((), 0)):
-        shown(monkeypatch, *linked())
-        watched = Watched(lambda: shown(monkeypatch, *failed_over()))
-        with clock.replaced_by(watched):
-            assert run([*LOCAL, "--watch", "30", *words]) == code
-        assert watched.slept == [30, 30]
-        first, second = capsys.readouterr().out.rstrip("\n").split("\n\n")
-        for block, health in ((first, "ok"), (second, "critical")):
-            at, _, top, *_ = block.splitlines()
-            assert STAMP.fullmatch(f"{at} ")
-            assert top.startswith(health)
-
-
-def test_a_look_that_fails_is_said_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown(monkeypatch, *linked())
-    lost = AvnError("avn failed", detail="no network")
-    watched = Watched(lambda: shown(monkeypatch, error=lost), lambda: shown(monkeypatch, *linked()))
+    status.listed = linked()
+    watched = Watched(lambda: setattr(status, "listed", failed_over()))
     with clock.replaced_by(watched):
-        assert run([*LOCAL, "--watch"]) == 0
+        said = status("--watch", "30", *words)
+    assert (said.code, watched.slept) == (code, [30, 30])
+    first, second = said.out.rstrip("\n").split("\n\n")
+    for block, health in ((first, "ok"), (second, "critical")):
+        at, _, top, *_ = block.splitlines()
+        assert STAMP.fullmatch(f"{at} ")
+        assert top.startswith(health)
+
+
+def test_a_look_that_fails_is_said_and_tried_again(status: Status) -> None:
+    lost = AvnError("avn failed", detail="no network")
+    fails, comes_back = (lambda: setattr(status, "error", lost)), (lambda: setattr(status, "error", None))
+    watched = Watched(fails, comes_back)
+    status.listed = linked()
+    with clock.replaced_by(watched):
+        said = status("--watch")
+    assert (said.code, said.out.count("error: avn failed (no network)")) == (0, 1)
     assert watched.slept == [10, 10, 10], "its time may be left out"
-    assert capsys.readouterr().out.count("error: avn failed (no network)") == 1
-    with clock.replaced_by(Watched(lambda: shown(monkeypatch, error=lost))):
-        assert run([*LOCAL, "--watch", "--exit-code"]) == lost.exit_code
+    with clock.replaced_by(Watched(fails)):
+        assert status("--watch", "--exit-code").code == lost.exit_code
     with clock.replaced_by(Watched()):
-        assert run([*LOCAL, "--watch"]) == lost.exit_code, "the first look is a status like any other"
+        assert status("--watch").code == lost.exit_code, "the first look is a status like any other"
 
 
-def test_a_watch_ends_otherwise_by_another_signal_and_is_for_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown(monkeypatch, *linked())
+def test_a_watch_ends_otherwise_by_another_signal_and_is_for_the_table(status: Status) -> None:
+    status.listed = linked()
     with clock.replaced_by(Watched(signal=15)):
-        assert run([*LOCAL, "--watch=5"]) == 143
+        assert status("--watch=5").code == 143
     for words in (["--watch", "0"], ["--watch", "--json"], ["--watch", "--format", "nagios"]):
-        assert run([*LOCAL, *words]) in (2, 3)
+        assert status(*words).code in (2, 3)
 
 
 def test_the_age_of_what_is_watched_is_shown_while_avn_does_not_answer() -> None:
