@@ -17,7 +17,7 @@ from tests.support.drills import (
     services,
     temporary_replica,
 )
-from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.operator import EU, US, Make, Operator, ended, ends
 from tests.support.pairs import add_service, client, paired, uri
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -57,7 +57,7 @@ def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None
     add_service(primary, "orders", "startup-4", US)
     primary.sandbox.platform.find("orders").tags = dict(primary.sandbox.platform.find(kept).tags)
     assert primary.ccr("drill", "--clean", "--only", "orders", "--yes").code == 4, "tags that were copied prove nothing"
-    assert primary.ccr("drill", "--clean", "--only", kept, "--yes").code == 0
+    primary.ends(0, "drill", "--clean", "--only", kept, "--yes")
     assert "incomplete" not in primary.ccr("runs", "list").out
     assert services(primary) == {"eu", "orders"}
 
@@ -80,8 +80,7 @@ def test_its_own_time_limit_ends_it_too(make: Make) -> None:
     primary = primary_at(make(sync_delay=float("inf")))
     child = runs_to(primary, "tagged: done")
     child.send_signal(signal.SIGALRM)
-    done = ended(child)
-    assert done.code == 15, done.err
+    ends(child, 15)
     assert services(primary) == {"eu"}
 
 
@@ -106,7 +105,7 @@ def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(ma
     assert [one["replica"] for one in json.loads(looked.out)["result"]["pairs"]] == ["us"], looked.err
     primary.ends(4, "drill", "--clean", "--yes", says="is still running on this machine")
     child.terminate()
-    assert ended(child).code == 153
+    ends(child, 153)
     assert services(primary) == {"eu", "us"}
 
 
@@ -119,8 +118,7 @@ def test_what_somebody_else_promoted_is_terminated_neither_by_the_drill_nor_by_c
     with primary.sandbox.servers.admin(name) as admin:
         until(lambda: admin.info("replication")["role"] == "master", f"{name} to be promoted")
     child.terminate()
-    done = ended(child)
-    assert (done.code, "nothing shows that its drill did it" in done.err) == (153, True), done.err
+    done = ends(child, 153, says="nothing shows that its drill did it")
     assert f"drill --clean --only {name}" in done.err, "what is left is reported"
     cleaned = primary.ccr("drill", "--clean", "--yes", "--only", name)
     assert (cleaned.code, name in services(primary)) == (4, True), cleaned.err
@@ -156,7 +154,7 @@ def test_what_has_clients_is_left(make: Make) -> None:
         done = ended(child)
     assert (done.code, name in services(primary)) == (14, True), done.err
     assert "connected: shop at " in done.err
-    assert primary.ccr("drill", "--clean", "--yes").code == 0
+    primary.ends(0, "drill", "--clean", "--yes")
     assert services(primary) == {"eu"}
 
 

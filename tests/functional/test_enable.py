@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.operator import EU, US, Make, Operator, ends
 from tests.support.wait import until
 
 CREATE = ("POST", "/v1/project/sandbox/service")
@@ -92,9 +92,7 @@ def test_a_slow_backup_is_waited_for(make: Make) -> None:
     until(lambda: any(one["path"].endswith("/backups") and one["status"] for one in requests), "the backups to be read")
     platform = operator.sandbox.platform
     platform.options = replace(platform.options, backup_seconds=0.0)
-    done = ended(child)
-    assert done.code == 0, done.err
-    assert "no backup yet" in done.err
+    ends(child, 0, says="no backup yet")
 
 
 def test_a_check_tells_what_would_be_made_and_makes_nothing(operator: Operator) -> None:
@@ -125,7 +123,7 @@ def test_killed_while_it_waits_for_the_link_the_same_command_finishes(operator: 
     operator.sandbox.servers.cut_replication("us")
     child.tells("link: waiting")
     child.kill()
-    assert ended(child).code == -signal.SIGKILL
+    ends(child, -signal.SIGKILL)
     operator.sandbox.servers.heal("us")
     operator.ends(0, *ENABLE)
     assert both(operator) == (["eu", "us"], [("eu", "us")])

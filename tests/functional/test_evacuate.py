@@ -5,7 +5,7 @@ import signal
 from contextlib import ExitStack
 from typing import Any
 
-from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.operator import EU, US, Make, Operator, ended, ends
 from tests.support.pairs import accepts, add_pairs, add_service, deletions, link_status, missing, origin, uri
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -38,8 +38,7 @@ def test_every_pair_is_moved_and_nothing_is_lost(operator: Operator) -> None:
     hook = "sh -c 'echo $CCR_COMMAND $CCR_OLD_PRIMARY $CCR_NEW_PRIMARY >> moved'"
     with ExitStack() as stack:
         load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.01)) for one in (0, 2)}
-        done = operator.ccr(*GO, "--write-env-dir", "env", "--after", hook)
-    assert done.code == 0, done.err
+        done = operator.ends(0, *GO, "--write-env-dir", "env", "--after", hook)
     told = result(done.out)
     assert told["pairs_moved"] == 4
     assert told["outages_ms"]["worst"] > 0
@@ -63,9 +62,9 @@ def its_own_journals(operator: Operator, told: dict[str, Any]) -> None:
     """Each pair has one, named with its head by that of the evacuation; the report is of them all, without secrets."""
     report = operator.ends(0, "runs", "report", told["run"])
     for one in told["result"]["pairs"]:
-        assert operator.ccr("runs", "verify", one["run"], "--head", one["journal_head"]).code == 0
+        operator.ends(0, "runs", "verify", one["run"], "--head", one["journal_head"])
         assert one["pair"] in report.out
-    assert operator.ccr("runs", "verify", told["run"], "--head", told["journal"]["head"]).code == 0
+    operator.ends(0, "runs", "verify", told["run"], "--head", told["journal"]["head"])
     passwords = [service.password for service in operator.sandbox.platform.services.values()]
     assert not any(password in report.out for password in passwords)
 
@@ -97,8 +96,8 @@ def test_a_preview_is_a_section_for_each_and_needs_no_answer(operator: Operator)
     assert shown.out.count("( set -euo pipefail") == 2
     assert shown.out.count("integration-delete") == 2
     assert operator.sandbox.changes() == []
-    assert operator.ccr("evacuate", EU).code == 2
-    assert operator.ccr("evacuate", US, "--check").code == 0
+    operator.ends(2, "evacuate", EU)
+    operator.ends(0, "evacuate", US, "--check")
 
 
 def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator: Operator) -> None:
@@ -116,14 +115,13 @@ def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator:
 
     until(both, "both to be checked")
     child.send_signal(signal.SIGINT)
-    stopped = ended(child)
-    assert stopped.code == 140, stopped.err
+    stopped = ends(child, 140)
     assert sorted(one["state"] for one in by_pair(stopped.out).values()) == ["done", "not begun"]
     assert not (operator.home / "wrong").exists()
     assert len(deletions(operator)) == 1
     listed = json.loads(operator.ccr("runs", "list", "--json").out)["result"]["runs"]
     assert sorted(one["ended"] for one in listed) == ["done", "failed", "not confirmed"]
-    assert operator.ccr(*GO).code == 0
+    operator.ends(0, *GO)
 
 
 def test_killed_in_the_middle_the_same_command_finishes(operator: Operator) -> None:
@@ -135,8 +133,7 @@ def test_killed_in_the_middle_the_same_command_finishes(operator: Operator) -> N
             until(lambda sent=sent: len(deletions(operator)) >= sent, "a promotion to be sent")  # type: ignore[misc]
             child.kill()
             ended(child)
-        done = operator.ccr(*GO)
-    assert done.code == 0, done.err
+        operator.ends(0, *GO)
     for one in range(4):
         assert missing(operator, load[one].acknowledged, f"r{one}") == []
         assert origin(operator, f"r{one}") == f"p{one}"
@@ -148,8 +145,7 @@ def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: O
     pairs(operator, 2)
     operator.sandbox.faults.add(kind="status", status=429, times=8, share=0.5, message="Rate limit exceeded")
     with Load(uri(operator, "p1"), pause=0.01) as load:
-        done = operator.ccr(*GO, "--data-timeout", "5")
-    assert done.code == 0, done.err
+        done = operator.ends(0, *GO, "--data-timeout", "5")
     assert result(done.out)["slowed_down"] > 0
     assert missing(operator, load.acknowledged, "r1") == []
 

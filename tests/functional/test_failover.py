@@ -45,8 +45,8 @@ def test_the_primarys_object_is_gone(make: Make) -> None:
 def test_loss_has_a_flag_of_its_own(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     pair.ends(4, "failover", "us", "--yes", says=("possible loss", "--allow-data-loss"))
-    assert pair.ccr("failover", "us", "--allow-data-loss", "--check").code == 0
-    assert pair.ccr("failover", "us", "--allow-data-loss").code == 2
+    pair.ends(0, "failover", "us", "--allow-data-loss", "--check")
+    pair.ends(2, "failover", "us", "--allow-data-loss")
     assert not is_promoted(pair)
 
 
@@ -72,7 +72,7 @@ def test_promoted_by_somebody_else_without_a_record_is_not_called_done(pair: Ope
 
 def test_the_platform_may_promote_by_itself(make: Make) -> None:
     operator = paired(make(auto_promote_seconds=1.0))
-    assert operator.ccr("sandbox", "outage", "eu").code == 0
+    operator.ends(0, "sandbox", "outage", "eu")
     done = operator.ccr(*FAIL_OVER)
     seen = "its integration is still listed" in done.err or "nothing records from which primary" in done.err
     assert done.code == (4 if seen else 0), done.err  # by how far it had come when it was looked at
@@ -84,7 +84,7 @@ def test_the_platform_may_promote_by_itself(make: Make) -> None:
 def test_it_can_be_waited_for(make: Make) -> None:
     operator = paired(make(auto_promote_seconds=8.0))
     before = operator.sandbox.changes()
-    assert operator.ccr("sandbox", "outage", "eu").code == 0
+    operator.ends(0, "sandbox", "outage", "eu")
     operator.ends(0, *FAIL_OVER, "--wait-automatic", "30", says="Aiven promoted it")
     assert not [one for one in operator.sandbox.changes()[len(before) :] if one[0] == "DELETE"]
     late = paired(make())
@@ -97,7 +97,7 @@ def test_a_fault_at_the_promotion_is_finished_by_the_same_command(pair: Operator
     pair.sandbox.servers.kill("eu")
     pair.sandbox.faults.add(method="DELETE", path="/integration/", kind="close-before")
     pair.ends(13, *FAIL_OVER, "--call-timeout", "6", "--doubt-timeout", "2")
-    assert pair.ccr(*FAIL_OVER).code == 0
+    pair.ends(0, *FAIL_OVER)
     assert accepts(pair, "us")
 
 

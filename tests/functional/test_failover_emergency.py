@@ -20,7 +20,7 @@ def test_a_replica_that_loads_is_promoted_by_force_only(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     pair.sandbox.servers.load("us")
     pair.ends(4, *FAIL_OVER, "--check", says=("is loading its data", "--force-partial"))
-    assert pair.ccr(*FAIL_OVER, "--check", "--force-partial").code == 0
+    pair.ends(0, *FAIL_OVER, "--check", "--force-partial")
 
 
 def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -> None:
@@ -28,7 +28,7 @@ def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -
     add_pair(operator, "eu", "us")
     operator.sandbox.servers.kill("eu")
     operator.ends(4, *FAIL_OVER, says=("never completed an initial sync", "0 keys"))
-    assert operator.ccr(*FAIL_OVER, "--force-partial").code == 0
+    operator.ends(0, *FAIL_OVER, "--force-partial")
     assert accepts(operator, "us")
 
 
@@ -49,7 +49,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(pair: Oper
     overlay_service(pair, "us", hidden)
     pair.ends(6, *FAIL_OVER, says=f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}")
     assert not is_promoted(pair)
-    assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
+    pair.ends(4, "failover", "us", "--no-verify", "--yes")
     pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
     doubt = pair.ends(13, *FAIL_OVER, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
     assert "the promotion of us was sent; its data plane was not checked" in doubt.err
@@ -85,13 +85,13 @@ def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(pair: Oper
             "components": [{**public, "usage": "primary"}],
         }
         overlay_service(pair, name, away)
-    assert pair.ccr("verify", "eu", "us", "--level", "marker").code == 0
-    assert pair.ccr("gate", "last-known", "us").code == 0
-    assert pair.ccr("gate", "last-known", "us", "--route", "privatelink").code == 6
+    pair.ends(0, "verify", "eu", "us", "--level", "marker")
+    pair.ends(0, "gate", "last-known", "us")
+    pair.ends(6, "gate", "last-known", "us", "--route", "privatelink")
     shown = json.loads(pair.ccr("status", "us", "--json").out)["result"]["pairs"]
     assert shown[0]["link"] == "up"
     assert f":{pair.sandbox.platform.find('us').port}" in pair.ccr("endpoint", "us", "--route", "public").out
     assert ":1" in pair.ccr("endpoint", "us", "--format", "uri").out
     pair.sandbox.servers.kill("eu")
-    assert pair.ccr(*FAIL_OVER).code == 0
+    pair.ends(0, *FAIL_OVER)
     assert accepts(pair, "us")

@@ -13,7 +13,7 @@ import pytest
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from tests.support.held import in_force
-from tests.support.operator import EU, Make, Operator, Started, ended
+from tests.support.operator import EU, Make, Operator, Started, ended, ends
 from tests.support.pairs import (
     SWITCH,
     accepts,
@@ -57,7 +57,7 @@ def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Opera
         assert told["result"]["promoted"] is True
         assert told["result"]["writes_paused_until"].endswith("Z")
         assert told["error"]["notes"]
-        assert pair.ccr(*SWITCH).code == 0
+        pair.ends(0, *SWITCH)
     assert missing(pair, load.acknowledged) == []
 
 
@@ -83,13 +83,12 @@ def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: O
     pair.ends(13, *SWITCH, "--call-timeout", "2", "--doubt-timeout", "0.5", "--promote-timeout", "30")
     pair.sandbox.faults.clear()
     assert pair.ccr("unfence", "eu").code == 4, "it may still be carried out"
-    assert pair.ccr("unfence", "eu", "--force").code == 0
+    pair.ends(0, "unfence", "eu", "--force")
     held_up = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
     with Load(uri(pair, "eu")) as load:
         child, seen = runs_to(pair, "caught-up: ", "--before", held_up)
         pair.sandbox.servers.heal("us")
-        done = ended(child)
-    assert done.code == 0, seen + done.err
+        done = ends(child, 0)
     assert "nothing to wait for" not in seen + done.err
     assert missing(pair, load.acknowledged) == []
 
@@ -104,9 +103,7 @@ def test_a_namesake_of_the_old_primary_is_left_as_it_is(pair: Operator) -> None:
     add_service(pair, "eu", "business-4", EU)
     services["eu"].created = before + timedelta(hours=1)
     child.send_signal(signal.SIGCONT)
-    done = ended(child)
-    assert done.code == 14, done.err
-    assert "eu is not the service that the checks found" in done.err
+    done = ends(child, 14, says="eu is not the service that the checks found")
     assert "power-off" not in done.err[done.err.index("eu is not the service") :], "nor is it to be done by hand"
     assert "us is the primary" in done.err
     assert services["eu"].powered
@@ -120,16 +117,14 @@ def test_the_same_command_during_a_promotion_waits_for_it(pair: Operator) -> Non
         child, _ = runs_to(pair, "promote: avn")
         until(lambda: is_promoted(pair), "the integration to be deleted")
         child.send_signal(signal.SIGINT)
-        first = ended(child)
-        assert (first.code, "the promotion of us was sent" in first.err) == (140, True), first.err
+        ends(child, 140, says="the promotion of us was sent")
         check = pair.ends(0, "switchover", "eu", "us", "--check")
         assert "being promoted" in check.out
         assert "eu is not closed yet: writes on it are paused until" in check.err
         child, seen = runs_to(pair, "promote: waiting")
         assert paused_for(pair, "eu") > 60
         pair.sandbox.platform._promote("us")
-        again = ended(child)
-        assert again.code == 0, seen + again.err
+        again = ends(child, 0)
         assert "undone" not in seen + again.err
     assert len(deletions(pair)) == 1
     assert missing(pair, load.acknowledged) == []
@@ -181,8 +176,7 @@ def test_an_old_primary_with_data_of_its_own_is_closed_and_not_powered_off(pair:
         child, _ = runs_to(pair, "accepts-writes: ok", "--old-primary", "power-off")
         with pair.sandbox.servers.admin("eu") as admin:
             admin.client_unpause()
-        done = ended(child)
-    assert done.code == 16, done.err
+        done = ends(child, 16)
     assert "closed instead of powered off" in done.out
     service = pair.sandbox.platform.services["eu"]
     assert (service.powered, service.user_config["ip_filter"]) == (True, ["192.0.2.1/32"])
@@ -196,8 +190,7 @@ def test_a_lost_network_is_not_a_closed_service(pair: Operator) -> None:
     pair.sandbox.servers.isolate("us")
     child.tells("closed: waiting: whether it is closed is unknown: us does not answer from this machine either")
     pair.sandbox.servers.heal("us")
-    done = ended(child)
-    assert done.code == 0, done.err
+    ends(child, 0)
 
 
 def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operator) -> None:
@@ -207,8 +200,7 @@ def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operat
         child, _ = runs_to(pair, "audit: ok", "--json")
         with pair.sandbox.servers.admin("eu") as admin:
             admin.client_unpause()
-        done = ended(child)
-    assert done.code == 16, done.err
+        done = ends(child, 16)
     assert json.loads(done.out)["result"]["writes_not_replicated"] > 0
     assert len(missing(pair, load.acknowledged)) > 0
 
@@ -219,9 +211,7 @@ def test_a_pause_that_ended_with_its_server_is_no_success(pair: Operator) -> Non
     child, _ = runs_to(pair, "accepts-writes: ok", "--json")
     pair.sandbox.servers.kill("eu")
     pair.sandbox.servers.heal("eu")
-    done = ended(child)
-    assert done.code == 16, done.err
-    assert "eu may have writes that us lacks" in done.err
+    done = ends(child, 16, says="eu may have writes that us lacks")
     assert json.loads(done.out)["result"]["bytes_not_replicated"] is None
 
 
@@ -249,7 +239,7 @@ def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator) ->
         child.send_signal(signal.SIGCONT)
         done = ended(child)
         assert done.code in (0, 4), done.err
-        assert pair.ccr(*SWITCH).code == 0
+        pair.ends(0, *SWITCH)
     assert missing(pair, load.acknowledged) == []
 
 
@@ -273,14 +263,13 @@ def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None
 def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform: dict[str, float]) -> None:
     """No tag tells of it yet, and no journal: only the replica's history does."""
     pair = paired(make(**platform))
-    assert pair.ccr("fence", "eu", "--ttl", "120").code == 0
+    pair.ends(0, "fence", "eu", "--ttl", "120")
     assert pair.ccr("unfence", "eu").code == 0, "it still follows"
-    assert pair.ccr("fence", "eu", "--ttl", "120").code == 0
+    pair.ends(0, "fence", "eu", "--ttl", "120")
     pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
     if "promote_seconds" not in platform:
         until(lambda: accepts(pair, "us"), "us to be promoted")
-    refused = pair.ends(4, "unfence", "eu")
-    assert "us was promoted from eu, or is being promoted" in refused.err
+    refused = pair.ends(4, "unfence", "eu", says="us was promoted from eu, or is being promoted")
     assert paused_for(pair, "eu") > 0
     [again] = re.findall(r"there anyway: (ccr-avn unfence eu .*--force)$", refused.err, re.MULTILINE)
     assert pair.pastes(again).code == 0
@@ -299,7 +288,7 @@ def test_while_another_run_holds_the_fence_nothing_is_begun(pair: Operator) -> N
 
 def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
     """As the message about it says: opened again, and compared although nothing replicates."""
-    assert pair.ccr(*SWITCH, "--old-primary", "open").code == 0
+    pair.ends(0, *SWITCH, "--old-primary", "open")
     words = ("verify", "eu", "us", "--unlinked", "--level", "values", "--round-interval", "0.1")
     with client(pair, "eu") as old, client(pair, "us") as new:
         old.mset({"here": "x", "same": "x", "other": "1"})
@@ -308,7 +297,7 @@ def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
         found = [json.loads(line) for line in (pair.home / "found.jsonl").read_text().splitlines()]
         told = {(one["kind"], one["key"]) for one in found}
         assert told == {("missing", "here"), ("extra", "there"), ("value", "other")}
-        assert pair.ccr("verify", "eu", "us", "--unlinked").code == 2
+        pair.ends(2, "verify", "eu", "us", "--unlinked")
         for one in (old, new):
             one.flushall()
             one.set("same", "x")

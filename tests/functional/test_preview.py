@@ -155,10 +155,10 @@ def test_a_fault_at_a_line_of_an_enable_is_finished_by_pasting_it_again(
 
 def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
     there = ("gate", "exists", "us", "--replica-of", "eu", "--cloud", "aws-us-east-1")
-    assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra").code == 5
+    operator.ends(5, "gate", "exists", "eu", "--cloud", "do-fra")
     assert operator.ccr("gate", "running", "eu", "--timeout", "0").code in (3, 4)
     paired(operator)
     assert operator.ccr(*there, "--print", "exists").out == "there\n"
-    assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra", "--print", "exists").code == 4
+    operator.ends(4, "gate", "exists", "eu", "--cloud", "do-fra", "--print", "exists")
     assert operator.ccr("gate", "running", "eu", "--print", "service_type").out == "valkey\n"
     assert operator.sandbox.changes() == []

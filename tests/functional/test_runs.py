@@ -46,4 +46,4 @@ def test_a_run_that_was_killed_says_what_was_last_known_and_what_goes_on(make: M
     assert "last finished step: primary:" in shown.out
     assert "under way: primary-running" in shown.out
     assert "resume with: ccr-avn enable eu us" in shown.out
-    assert operator.ccr("runs", "verify", "latest").code == 6
+    operator.ends(6, "runs", "verify", "latest")

@@ -107,7 +107,7 @@ def mark_of(operator: Operator, replica: str) -> str:
 
 @pytest.mark.parametrize("proof", ["tags", "journal"])
 def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) -> None:
-    assert three.ccr(*go("us1", "--old-primary", "open")).code == 0
+    three.ends(0, *go("us1", "--old-primary", "open"))
     tags = three.sandbox.platform.services["us1"].tags
     assert sorted(tags) == ["ccr_promoted_from", "ccr_promoted_lineage"], "its mark is gone"
     elsewhere = {"CCR_AVN_STATE_DIR": str(three.home / "none")} if proof == "tags" else {}
@@ -140,7 +140,7 @@ def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(thre
         assert "ccr-avn switchover eu us1" in done.err or words[0] == "evacuate"
     assert "the write pause lasts until" in done.err
     assert paused_for(three, "eu") > 0
-    assert three.ccr("unfence", "eu", "--force").code == 0
+    three.ends(0, "unfence", "eu", "--force")
     assert accepts(three, "eu")
 
 
@@ -164,7 +164,7 @@ def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
     """By a token that may not set them: the journal on this machine shows it; elsewhere it is refused, and explained."""
     pair.sandbox.faults.add(kind="status", status=403, method="PATCH", path="/tags")
     pair.sandbox.faults.add(kind="status", status=403, method="PUT", path="/tags")
-    assert pair.ccr("switchover", "eu", "us", "--yes").code == 0
+    pair.ends(0, "switchover", "eu", "us", "--yes")
     assert pair.sandbox.platform.services["us"].tags == {}
     before = pair.sandbox.changes()
     done = pair.ends(0, "evacuate", EU, "--yes", "--json")
@@ -172,11 +172,10 @@ def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
     assert (told["replica"], told["action"]) == ("us", "done")
     elsewhere: dict[str, Any] = {"CCR_AVN_STATE_DIR": str(pair.home / "none")}
     for words in (("evacuate", EU, "--yes"), ("switchover", "eu", "us", "--yes")):
-        done = pair.ends(4, *words, **elsewhere)
-        assert "record" in done.err
+        done = pair.ends(4, *words, **elsewhere, says="record")
         assert "enable" not in done.err
     assert pair.sandbox.changes() == before
     pair.sandbox.faults.clear()
     [record] = [one for one in done.err.splitlines() if "avn service tags update us" in one]
     assert pair.pastes(record[record.index("avn service tags update us") :]).code == 0
-    assert pair.ccr("switchover", "eu", "us", "--yes", **elsewhere).code == 0
+    pair.ends(0, "switchover", "eu", "us", "--yes", **elsewhere)

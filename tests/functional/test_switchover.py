@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operator import EU, Make, Operator, ended
+from tests.support.operator import EU, Make, Operator, ended, ends
 from tests.support.pairs import (
     SWITCH,
     accepts,
@@ -92,7 +92,7 @@ def test_a_strangers_service_is_refused_and_the_primary_untouched(pair: Operator
     before = pair.sandbox.changes()
     for words in (("eu", "stranger"), ("stranger", "us"), ("eu", "nobody")):
         pair.ends(4, "switchover", *words, "--yes")
-    assert pair.ccr("switchover", "eu", "eu", "--yes").code == 2
+    pair.ends(2, "switchover", "eu", "eu", "--yes")
     assert pair.sandbox.changes() == before
     assert accepts(pair, "eu")
 
@@ -132,8 +132,7 @@ def test_a_fence_that_somebody_else_ended_is_noticed(
     child.tells("fence: done")
     act(pair)
     pair.sandbox.servers.heal("us")
-    done = ended(child)
-    assert (done.code, says in done.err) == (4, True), done.err
+    done = ends(child, 4, says=says)
     assert "caught-up: ok" in done.err
     assert not is_promoted(pair)
     assert accepts(pair, "eu")
@@ -162,8 +161,7 @@ def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
         for writer in load.writers:
             writer.uri = NOBODY
         child.send_signal(signal.SIGINT)
-        done = ended(child)
-    assert done.code == 0, done.err
+        ends(child, 0)
     assert missing(pair, load.acknowledged) == []
 
 
@@ -281,8 +279,7 @@ def test_no_secret_is_anywhere_but_where_it_belongs(pair: Operator) -> None:
         return child.poll() is not None
 
     until(over, "it to end", pause=0.02)
-    done = ended(child)
-    assert done.code == 0, done.err
+    done = ends(child, 0)
     files = [path.read_text(errors="replace") for path in pair.sandbox.home.rglob("*") if path.is_file()]
     text = "".join([done.out, done.err, *seen, *files])
     assert any("promote" in one for one in files)

@@ -37,7 +37,7 @@ def test_a_drill_asks_before_it_makes_anything_and_clean_before_it_terminates(op
     assert (code, operator.sandbox.changes()) == (2, []), shown
     for told in ("0.1 USD an hour", "is not changed and keeps serving"):
         assert told in shown
-    assert operator.ccr(*BY_LINK, "--keep").code == 0
+    operator.ends(0, *BY_LINK, "--keep")
     [kept] = services(operator) - {"eu"}
     code, shown = in_a_terminal(operator, "drill", "--clean", "--only", kept, answer="no\n")
     assert (code, services(operator)) == (4, {"eu", kept}), shown

@@ -98,10 +98,7 @@ class Operator:
 
     def ends(self, code: int, *words: str, says: str | tuple[str, ...] = (), **environment: str) -> Ended:
         """A ccr-avn that ends with this exit code, and says all of this on standard error."""
-        done = self.ccr(*words, **environment)
-        unsaid = [one for one in ((says,) if isinstance(says, str) else says) if one not in done.err]
-        assert (done.code, unsaid) == (code, []), done.out + done.err
-        return done
+        return as_expected(self.ccr(*words, **environment), code, says)
 
     def avn(self, *words: str) -> Ended:
         done = self.types("avn", *words)
@@ -160,3 +157,14 @@ def ended(child: "subprocess.Popen[str]") -> Ended:
         child.kill()
         raise
     return Ended(child.returncode, out, err)
+
+
+def ends(child: "subprocess.Popen[str]", code: int, says: str | tuple[str, ...] = ()) -> Ended:
+    """What was started in the background, with this exit code, and all of this on standard error."""
+    return as_expected(ended(child), code, says)
+
+
+def as_expected(done: Ended, code: int, says: str | tuple[str, ...]) -> Ended:
+    unsaid = [one for one in ((says,) if isinstance(says, str) else says) if one not in done.err]
+    assert (done.code, unsaid) == (code, []), done.out + done.err
+    return done

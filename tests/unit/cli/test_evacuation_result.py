@@ -141,8 +141,8 @@ def test_old_primaries_that_a_failover_left_open_are_listed_with_what_closes_the
     )
     result = ended(chosen, *ends, services=rows).as_dict()
     assert [one["service"] for one in result["still_open"]] == ["p0", "p1", "p2"]
-    assert "--power-off" in result["still_open"][0]["close"]
-    assert "--disable-termination-protection" in result["still_open"][1]["close"]
+    protected = "avn service update p1 --disable-termination-protection && avn service update p1 --power-off"
+    assert [one["close"] for one in result["still_open"]][:2] == ["avn service update p0 --power-off", protected]
     assert any("p0" in line and "--power-off" in line for line in lines_of(result))
 
 
