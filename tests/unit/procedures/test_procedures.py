@@ -15,7 +15,7 @@ from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import fact, seen_of, side
+from tests.support.factories import fact, side
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -105,17 +105,6 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
         assert [step.slug for step in alone if isinstance(step.change, Call)] == ["promote"]
         assert [step.slug for step in inside if step not in alone] == ["siblings-listed" if begins else "marked"]
         assert [step.slug for step in plan.steps if step.final] == ["promote"]
-
-
-def test_a_failover_asks_whether_its_siblings_are_still_listed_although_they_answer() -> None:
-    """One whose promotion was sent, and has not ended, says that it follows."""
-    for verb, asks in (
-        (Failover(replica="us", at=SETTING), True),
-        (Switchover(primary="eu", replica="us", at=SETTING), False),
-    ):
-        [listed] = [step for step in verb.plan().steps if step.slug == "siblings-listed"]
-        assert listed.unneeded
-        assert bool(listed.unneeded(seen_of(siblings={"asia": "slave"}))) is not asks
 
 
 @pytest.mark.parametrize("verify", [True, False])
