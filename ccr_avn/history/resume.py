@@ -15,7 +15,7 @@ from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.seen import CARRIES
 from ccr_avn.procedures.setting import Setting
-from ccr_avn.units import iso
+from ccr_avn.units import iso, local_time
 
 LASTING = ("enable", "switchover", "failover")
 """Commands whose unfinished runs leave a pair that is not what it seems."""
@@ -185,10 +185,11 @@ def _paused(story: Story, now: float | None) -> str:
         return f"how long writes on {service} stay paused is unknown: at most --fence-ttl or --promote-timeout"
     if now is None:
         return f"writes on {service} are paused until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    clock = datetime.fromtimestamp(until, UTC).astimezone().strftime("%H:%M:%S")
     if until <= now:
-        return f"writes on {service} were paused until {clock}, {now - until:.0f} s ago: it may accept writes"
-    return f"writes on {service} are paused until {clock}, {until - now:.0f} s from now"
+        return (
+            f"writes on {service} were paused until {local_time(until)}, {now - until:.0f} s ago: it may accept writes"
+        )
+    return f"writes on {service} are paused until {local_time(until)}, {until - now:.0f} s from now"
 
 
 def _paused_until(story: Story) -> float | None:

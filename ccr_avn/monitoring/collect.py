@@ -9,7 +9,7 @@ from ccr_avn import clock
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
+from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Admission, Answered, OutOfReach, TurnedAway
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -110,7 +110,7 @@ def admission(service: Service, look: Look) -> Admission:
         sure = look.refused or not look.trouble  # without a look the platform's word is all there is
         why = f"its ip_filter is {NOBODY}" + ("" if sure else f", but {look.trouble}")
         return Admission(state="closed" if sure else "unknown", why=why)
-    entries = networks(service.user_config.get("ip_filter", ["0.0.0.0/0", "::/0"]))
+    entries = networks(service.user_config.get("ip_filter", DEFAULTS["ip_filter"]))
     if not entries:
         return Admission(state="open", why="nothing shows that it is closed")
     more = f" and {len(entries) - ENTRIES_SHOWN} more" if len(entries) > ENTRIES_SHOWN else ""

@@ -4,7 +4,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -13,13 +13,15 @@ from rich.text import Text
 from ccr_avn import clock, process
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime
 from ccr_avn.history.journals import Drilled, not_for_long
-from ccr_avn.monitoring.probe import Sample, Stats
 from ccr_avn.monitoring.status import WORSE, PairStatus, overall
 from ccr_avn.output import console
 from ccr_avn.output.console import emitted, emitted_line, outlet
 from ccr_avn.output.tables import Column, live, prose, text
 from ccr_avn.printable import printable_line
 from ccr_avn.units import NONE, format_age, format_bytes, format_lag, iso, local_time
+
+if TYPE_CHECKING:
+    from ccr_avn.monitoring.probe import Sample, Stats
 
 COLUMNS = (
     Column(head="HEALTH", styles={"ok": "green", "warning": "yellow", "unknown": "magenta", "critical": "bold red"}),
@@ -177,7 +179,7 @@ BARS = "▁▂▃▄▅▆▇█"
 EVENTS_SHOWN = 8
 
 
-def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
+def picture(pair: tuple[str, str], figures: "Stats", width: int) -> Group:
     last = figures.last
     if last is None:
         return Group(Text(f"{pair[0]} → {pair[1]}: asking …", style="dim"))
@@ -196,7 +198,7 @@ def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
     )
 
 
-def summary_lines(pair: tuple[str, str], figures: Stats) -> list[str]:
+def summary_lines(pair: tuple[str, str], figures: "Stats") -> list[str]:
     """What stays on the terminal when the live part has gone."""
     found = figures.summary()
     arrived = f"{found['markers_arrived']} markers arrived, link up {found['link_up_percent']} %"
@@ -213,7 +215,7 @@ def sparkline(values: list[float]) -> str:
     return "".join(BARS[min(len(BARS) - 1, int(value / top * len(BARS)))] for value in values)
 
 
-def _headline(pair: tuple[str, str], last: Sample) -> Text:
+def _headline(pair: tuple[str, str], last: "Sample") -> Text:
     style = "green" if last.link == "up" else "red"
     rate = "-" if last.write_rate is None else f"{format_bytes(last.write_rate)}/s"
     rest = f"   lag {format_lag(last.lag_ms)}, {format_bytes(last.lag_bytes)}   writes {rate}"
@@ -222,7 +224,7 @@ def _headline(pair: tuple[str, str], last: Sample) -> Text:
     )
 
 
-def _sides(pair: tuple[str, str], last: Sample) -> Table:
+def _sides(pair: tuple[str, str], last: "Sample") -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for head in ("service", "state", "role", "offset", "last IO", ""):
         table.add_column(head, style="dim" if not head else "", header_style="dim")
