@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ccr_avn.cli.options import Asking, How, given, refuse_unused
-from ccr_avn.evacuate.options import EvacuationOptions
+from ccr_avn.evacuate import EvacuationOptions
 from ccr_avn.hooks import Hooks
 from ccr_avn.options import DryRun, Json, Yes, flag
 

@@ -6,8 +6,7 @@ from ccr_avn import clock
 from ccr_avn.aiven.avn import Project, service_named
 from ccr_avn.cli.options import Asking, How
 from ccr_avn.hooks import Hooks
-from ccr_avn.options import PollInterval
-from ccr_avn.procedures.failover_options import FailoverOptions
+from ccr_avn.options import FailoverOptions, PollInterval
 from ccr_avn.process import Ahead, find_avn
 
 

@@ -81,12 +81,10 @@ def command_of(one: GateCommand) -> Callable[..., None]:
 
     def run(*, gate: GateOptions, given: ActOptions, **typed: Any) -> None:
         at, more = given.setting(gate.poll_interval), {"limit": gate.timeout} if waits else {}
-        names = {name: typed.pop(name) for name in list(typed) if own[name].kind is not own[name].KEYWORD_ONLY}
-        step = one.make(at, *names.values(), **typed, **more)
+        step = one.make(at, **typed, **more)
         awaited = {"limit": gate.timeout} if "limit" in inspect.signature(one.before).parameters else {}
-        before = one.before(at, *names.values(), **typed, **awaited)
-        values = {**names, **typed}
-        seen = looked_up(given, *(values[name] for name in one.asks if values[name]))
+        before = one.before(at, **typed, **awaited)
+        seen = looked_up(given, *(typed[name] for name in one.asks if typed[name]))
         pace = at.poll_interval if not waits else min(step.poll.interval, at.poll_interval)
         step = replace(step, poll=replace(step.poll, limit=gate.timeout, interval=pace))
         found = judged(given, seen, *before, answering(step) if gate.fact == "exists" else step)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
-from ccr_avn.evacuate.options import EvacuationOptions
+from ccr_avn.evacuate import EvacuationOptions
 from ccr_avn.monitoring.collect import NO_LOOK, Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.procedures.gates.links import too_far_behind

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
+from ccr_avn.options import FailoverOptions
 from ccr_avn.plan.model import Finding, Plan, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures import promotion, verb
 from ccr_avn.procedures.drill.ours import temporary
-from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import feeding

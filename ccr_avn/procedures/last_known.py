@@ -8,8 +8,8 @@ from operator import attrgetter
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Unreachable
+from ccr_avn.options import FailoverOptions
 from ccr_avn.plan.model import Finding, Keep, Later, Probe, Step, Word, go, stop
-from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state, superseded
 from ccr_avn.procedures.gates.services import by_name

@@ -7,8 +7,8 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.aiven.lineage import Origin, Recorded
+from ccr_avn.evacuate import Mode
 from ccr_avn.evacuate.choose import Choice, Selection, Want, select
-from ccr_avn.evacuate.options import Mode
 from ccr_avn.monitoring.collect import Look
 from ccr_avn.monitoring.pairs import pairs_of
 from tests.support.factories import row, service, side
