@@ -86,9 +86,12 @@ def known(path: str) -> Program:
     return Program(path=path, version=number or "not asked")
 
 
-def world_of(path: str, **settings: Any) -> World:
+def world_of(program: Program, **settings: Any) -> World:
     """What a run touches, with this avn; ``settings``: as in `World`."""
-    return World(avn=path, explain=failure.read, too_old=lambda run: too_old(path, run), **settings)
+    path = program.path
+    return World(
+        avn=path, version=program.version, explain=failure.read, too_old=lambda run: too_old(path, run), **settings
+    )
 
 
 def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:

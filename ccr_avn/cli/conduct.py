@@ -4,12 +4,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ccr_avn import clock, process
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import Program, identify, world_of
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli.options import Asking, How
 from ccr_avn.cli.session import Session
 from ccr_avn.connection import Connection
@@ -23,7 +24,6 @@ from ccr_avn.plan.preview import describe, preview
 from ccr_avn.plan.reads import World
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.verb import Question, Verb
-from ccr_avn.process import Ahead
 from ccr_avn.signals import Signals, unlimited, within
 
 RANKS = {"link": 1, "lag": 2, "cloud": 3, "plan": 4, "state": 5}
@@ -34,13 +34,12 @@ def conduct(
     verb: Verb,
     how: How,
     asking: Asking,
-    program: Program | None = None,
+    world: World | None = None,
     *,
-    ahead: Ahead | None = None,
     began: float | None = None,
 ) -> None:
-    """One run of one verb. ``program``: the avn, if it has been asked which it is; ``ahead``: the first question to it,
-    under way; ``began``: when the command did, on the monotonic clock.
+    """One run of one verb. ``world``: what it touches, if the avn is known already; ``began``: when the command did, on
+    the monotonic clock.
 
     Raises:
         CcrError: as the run ended.
@@ -52,13 +51,12 @@ def conduct(
         else:
             console.say((how.shown or preview)(plan, programs))
         return
-    program = program or identify(asking.avn)
+    world = world or asking.world(identify(asking.avn))
     facts = {**verb.facts(), "project": verb.at.project.name}
     session = Session(verb.command, json=how.json, quiet=how.quiet, run_id=verb.at.run, **facts)
     console.commit()
     console.about(session.about)
-    world = own_world(verb, program, asking.call_timeout, ahead)
-    run = carry_out(verb, session, how, world, program.version, lambda asked: ask(session, asked, yes=how.yes))
+    run = carry_out(verb, session, how, own_world(verb, world), lambda asked: ask(session, asked, yes=how.yes))
     loaded = session.began - began if began is not None else 0.0
     ended = session.ended(run, hooks=how.hooks.took, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
@@ -67,13 +65,12 @@ def conduct(
 
 
 @contextmanager
-def own_world(verb: Verb, program: Program, call_timeout: float, ahead: Ahead | None = None) -> Iterator[World]:
-    """This process's own: signals are heard, and the verb's time is limited. ``call_timeout``: seconds."""
+def own_world(verb: Verb, world: World) -> Iterator[World]:
+    """The same, of this process: signals are heard, and the verb's time is limited."""
     limit = verb.time_limit
     more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
     with Signals(*more) as signals, within(limit):
-        run = ahead.run if ahead else process.run
-        yield world_of(program.path, call_timeout=call_timeout, signals_held=signals.held, run=run)
+        yield replace(world, signals_held=signals.held)
 
 
 def carry_out(
@@ -81,10 +78,9 @@ def carry_out(
     session: Session,
     how: How,
     world: AbstractContextManager[World],
-    version: str,
     ask: Callable[[Question], None],
 ) -> Run:
-    """The run with its question, hooks and env file. ``version``: of avn.
+    """The run with its question, hooks and env file.
 
     Raises:
         CcrError: as the run ended.
@@ -102,7 +98,7 @@ def carry_out(
     session.sinks.append(writing_env(how.write_env, verb, session))
     try:
         with world as here:
-            run = session.perform(here, verb, version, None if how.check else confirm)
+            run = session.perform(here, verb, None if how.check else confirm)
     except Exception as problem:  # an internal error is a failure too
         if not (asking or how.check):
             with Signals():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ccr_avn import options
-from ccr_avn.aiven.program import identify, world_of
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli.conduct import conduct
 from ccr_avn.cli.options import Asking, How, refuse_unused, was_typed
 from ccr_avn.cli.verify import must_fit
@@ -64,9 +64,10 @@ def drill(
     how.must_be_able_to_ask("it terminates services" if clean else "a drill creates a service that is billed")
     asking.preload(unless=dry_run)
     program = identify(asking.avn, with_help=not clean)
+    world = asking.world(program)
     if clean:
         at = asking.setting(poll_interval)
-        found = find(at, only, world_of(program.path, call_timeout=asking.call_timeout), console.note)
-        conduct(Clean(at=at, only=only, found=found), how, asking, program)
+        found = find(at, only, world, console.note)
+        conduct(Clean(at=at, only=only, found=found), how, asking, world)
         return
-    conduct(replace(asking.settled(verb, poll_interval), flag_of_avn=program.replica_flag), how, asking, program)
+    conduct(replace(asking.settled(verb, poll_interval), flag_of_avn=program.replica_flag), how, asking, world)

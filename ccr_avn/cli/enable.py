@@ -33,4 +33,4 @@ def enable(
     asking.preload()
     program = identify(asking.avn, with_help=True)
     verb = replace(asking.settled(verb, poll_interval), flag_of_avn=program.replica_flag)
-    conduct(verb, How(json=json, check=check, dry_run=dry_run), asking, program)
+    conduct(verb, How(json=json, check=check, dry_run=dry_run), asking, asking.world(program))

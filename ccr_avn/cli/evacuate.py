@@ -43,7 +43,7 @@ def evacuate(
 
     Evacuation(
         want=asking.settled(Want(**asdict(wanted)), wanted.poll_interval),
-        call_timeout=asking.call_timeout,
+        world=asking.world(),
         how=how,
         pair_words=given(context, Hooks, "yes", "poll_interval", "call_timeout", "no_preload"),
         first_list=services,

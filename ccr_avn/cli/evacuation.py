@@ -11,7 +11,6 @@ from types import FrameType
 from ccr_avn import process
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import known, world_of
 from ccr_avn.background import new_lock
 from ccr_avn.cli.conduct import ask
 from ccr_avn.cli.evacuation_result import (
@@ -57,8 +56,7 @@ class Evacuation(Common):
         """Raises:
         CcrError: some pair was refused or failed, or the run was interrupted.
         """
-        path = process.find_avn(self.want.at.avn)
-        self._look(path)
+        self._look()
         if self.how.dry_run:
             self._preview()
             return
@@ -77,14 +75,14 @@ class Evacuation(Common):
             raise
         with handled(ENDING, self._arrived):  # also while the result is reported
             if moves:
-                self._move(moves, session, path)
+                self._move(moves, session)
             self._over = True
             found, result = self._result.problem(self.stop), self._result.as_dict()
             session.finish(self._result.changed, result, lines_of(result), found, only_looked=True)
 
     # -- before anything is changed
 
-    def _look(self, path: str) -> None:
+    def _look(self) -> None:
         """What exists, and what will be done with it."""
         want, project = self.want, self.want.at.project
         services = self.first_list()
@@ -94,7 +92,7 @@ class Evacuation(Common):
         pairs = pairs_of(services, journals.promotions, drills_of(services, journals))
         here = {one.cloud for one in services}
         if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
-            must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
+            must_be_clouds(self.world, project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
         selection = select(pairs, self._look_at(left_by(pairs, want)), want)
         must_be_known(selection, want, services)
@@ -153,15 +151,14 @@ class Evacuation(Common):
 
     # -- the runs
 
-    def _move(self, moves: list[Choice], session: Session, path: str) -> None:
+    def _move(self, moves: list[Choice], session: Session) -> None:
         process.raise_descriptors()
         sys.setswitchinterval(SWITCH)
         want = self.want
         schedule = Schedule(parallel=want.parallel, canary=want.canary, stop_after=want.stop_after, stop=self.stop)
         in_place = sys.stderr is not None and sys.stderr.isatty()
-        self.phases = PairPhases([one.name for one in moves], in_place=in_place)
-        self.began, self.program = session.began, known(path)
-        turns = self._share_avn(path, several=lambda: len(schedule.under_way) > 1)
+        self.began, self.phases = session.began, PairPhases([one.name for one in moves], in_place=in_place)
+        turns = self._share_avn(several=lambda: len(schedule.under_way) > 1)
         choices, results, one_at_a_time = {one.name: one for one in moves}, self._result.pairs, new_lock()
 
         def work(name: str, turn: Turn) -> State:
@@ -184,12 +181,13 @@ class Evacuation(Common):
             schedule.run(list(choices), work, tick=self._answer_stop)
         self._result.slowed, self._result.full = turns.slowed, schedule.full
 
-    def _share_avn(self, path: str, *, several: Callable[[], bool]) -> AvnTurns:
+    def _share_avn(self, *, several: Callable[[], bool]) -> AvnTurns:
         """``several``: whether more than one pair is under way."""
         turns = self.turns = AvnTurns(min(self.want.parallel, at_once()))
-        listing = (path, *map(str, avn.service_list(self.want.at.project).argv[1:]))
+        listing = (self.world.avn, *map(str, avn.service_list(self.want.at.project).argv[1:]))
         self.services = ServiceList(
-            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.call_timeout)), several=several
+            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.world.call_timeout)),
+            several=several,
         )
         return turns
 

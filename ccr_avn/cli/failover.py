@@ -29,10 +29,9 @@ def failover(
     asking.preload(unless=how.dry_run)
     words = map(str, service_named(Project(asking.project), wanted.replica).argv[1:])
     ahead = None if how.dry_run else Ahead((path, *words), deadline=asking.call_timeout)
-    from ccr_avn.aiven.program import known
     from ccr_avn.cli.conduct import conduct
     from ccr_avn.procedures.failover import Failover
 
     verb = asking.settled(Failover(**asdict(wanted)), poll_interval)
-    program = None if how.dry_run else known(path)
-    conduct(verb, replace(how, hooks=hooks), asking, program, ahead=ahead, began=began)
+    world = replace(asking.world(), run=ahead.run) if ahead else None
+    conduct(verb, replace(how, hooks=hooks), asking, world, began=began)

@@ -18,6 +18,7 @@ from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
+    from ccr_avn.aiven.program import Program
     from ccr_avn.evacuate.choose import Want
     from ccr_avn.plan.reads import World
     from ccr_avn.procedures.setting import Setting
@@ -43,14 +44,14 @@ class Reaching:
     route: Route = None
     avn: Avn = None
 
-    def world(self) -> "World":
-        """What commands without a plan touch.
+    def world(self, program: "Program | None" = None) -> "World":
+        """What is touched; ``program``: the avn, if it has been asked which it is.
 
         Raises: UsageError: there is no avn; TooOld: it is older than the oldest supported.
         """
         from ccr_avn.aiven.program import known, world_of  # not before `failover` has started avn
 
-        return world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
+        return world_of(program or known(find_avn(self.avn)), call_timeout=self.call_timeout)
 
     def services(self, *names: str) -> "tuple[Service, ...]":
         """Ask avn for these. Raises: Refused: one does not exist; AvnError: avn failed."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ccr_avn import clock, process
-from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli.conduct import carry_out
 from ccr_avn.cli.options import How
 from ccr_avn.cli.session import Session
@@ -20,6 +19,7 @@ from ccr_avn.history.journal import new_run
 from ccr_avn.history.journals import JournalsHere
 from ccr_avn.output.progress import PairPhases, PairProgress
 from ccr_avn.plan import events
+from ccr_avn.plan.reads import World
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.switchover import Switchover
@@ -35,12 +35,11 @@ class Common:
     """
 
     want: Want
-    call_timeout: float
+    world: World
     how: How
     pair_words: tuple[str, ...]
     stop: Stop = field(default_factory=Stop)
     began: float = field(init=False)
-    program: Program = field(init=False)
     turns: AvnTurns = field(init=False)
     services: ServiceList = field(init=False)
     phases: PairPhases = field(init=False)
@@ -184,9 +183,8 @@ class PairRun:
             turns=common.turns, services=common.services, signals=signals, run_avn=process.run, moved=turn.leave
         )
         session.sinks.append(pair_avn)
-        world = world_of(
-            common.program.path,
-            call_timeout=common.call_timeout,
+        world = replace(
+            common.world,
             run=pair_avn.run,
             shared_answer=pair_avn.known,
             sleep=signals.sleep,
@@ -200,7 +198,6 @@ class PairRun:
                 session,
                 How(json=True, hooks=hooks, write_env=self._env_file),
                 nullcontext(world),
-                common.program.version,
                 lambda _: self._take(turn, session),
             )
         finally:

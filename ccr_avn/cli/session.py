@@ -82,9 +82,8 @@ class Session:
                     name = getattr(sink, "__name__", type(sink).__name__).strip("_").lower().replace("_", " ")
                     console.warn(f"{name} failed ({type(error).__name__}); continuing without it")
 
-    def perform(self, world: World, verb: Verb, version: str, confirm: Callable[[Run], None] | None) -> Run:
-        """Run the verb's plan. ``version``: of avn; ``confirm``: asks, between the checks and the first change; None: the
-        checks are all. The ``held`` of the world keeps signals from breaking into what must be whole.
+    def perform(self, world: World, verb: Verb, confirm: Callable[[Run], None] | None) -> Run:
+        """Run the verb's plan. ``confirm``: asks, between the checks and the first change; None: the checks are all. The ``held`` of the world keeps signals from breaking into what must be whole.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it; it knows whether anything had been changed.
@@ -93,7 +92,7 @@ class Session:
         self._held = world.signals_held
         self.began = world.clock()
         run = self.run = Run(plan, world, self.emit, Seen())
-        self.start(plan.title, tuple(step.slug for step in plan.all_steps), avn=version)
+        self.start(plan.title, tuple(step.slug for step in plan.all_steps), avn=world.version)
         try:
             run.check()
             self.progress.close()

@@ -63,6 +63,7 @@ class World:
     """Reads of an answer why it failed."""
     too_old: Callable[[Callable[..., process.Answer]], CcrError | None]
     """What to say where this avn does not know what it was asked because of its age."""
+    version: str = ""  # of avn
     call_timeout: float = 60.0
     run: Callable[..., process.Answer] = field(default_factory=lambda: process.run)
     clock: Callable[[], float] = monotonic

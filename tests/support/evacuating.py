@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ccr_avn.aiven.program import Program
+from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli.options import How
 from ccr_avn.cli.pair_run import Common, PairResult, PairRun
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList
@@ -12,6 +12,7 @@ from ccr_avn.evacuate.schedule import State
 from ccr_avn.output.progress import PairPhases
 from ccr_avn.process import Answer
 
+WORLD = world_of(Program(path="avn", version="1"))
 WANT = Want(cloud=("google-europe-west1",), write_env_dir=Path("env"))
 
 
@@ -26,8 +27,8 @@ def moved(one: Choice, state: State = "done", **more: Any) -> PairResult:
 
 
 def common(*names: str, **more: Any) -> Common:
-    made = Common(**{"want": WANT, "call_timeout": 60, "how": How(), "pair_words": (), **more})
-    made.began, made.program, made.turns = 0.0, Program(path="avn", version="1"), AvnTurns(2)
+    made = Common(**{"want": WANT, "world": WORLD, "how": How(), "pair_words": (), **more})
+    made.began, made.turns = 0.0, AvnTurns(2)
     made.services = ServiceList(ask=lambda: Answer(argv=(), code=1, stdout="", stderr="", seconds=0.0))
     made.phases = PairPhases(names or ("p0/r0",))
     return made

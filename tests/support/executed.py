@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from ccr_avn.aiven.program import world_of
+from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Probe, Step, go, stop, todo, wait
@@ -45,7 +45,14 @@ class Fake:
         self.now += seconds
 
     def perform(self, plan: Plan, **more: Any) -> Run:
-        world = world_of("avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5, **more)
+        world = world_of(
+            Program(path="avn", version="1"),
+            run=self.run,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            jitter=lambda: 0.5,
+            **more,
+        )
         self.last = Run(plan, world, self.events.append)
         self.last.check()
         self.last.act()

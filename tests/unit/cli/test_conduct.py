@@ -93,7 +93,7 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
         if fails == where:
             raise how
 
-    def perform(_: Any, __: Any, ___: Any, confirm: Callable[[Any], None] | None) -> Any:
+    def perform(_: Any, __: Any, confirm: Callable[[Any], None] | None) -> Any:
         end("checks")
         end("checks only")
         if confirm:
@@ -104,7 +104,7 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
     here, how_run, world = session(), How(json=False, check=fails == "checks only"), nullcontext(None)
     here.perform = perform
     with pytest.raises(type(how)) if fails else nullcontext():
-        carry_out(VERB, here, how_run, world, "4.18.0", lambda _: end("question"))  # type: ignore[arg-type]
+        carry_out(VERB, here, how_run, world, lambda _: end("question"))  # type: ignore[arg-type]
     assert ran == expected
 
 

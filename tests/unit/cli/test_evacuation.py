@@ -15,7 +15,7 @@ from ccr_avn.evacuate.choose import Action, Selection
 from ccr_avn.evacuate.schedule import Schedule, Turn
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
-from tests.support.evacuating import WANT, choice, moved, pair_run
+from tests.support.evacuating import WANT, WORLD, choice, moved, pair_run
 from tests.support.ticks import Ticks
 
 NOTES = (
@@ -52,7 +52,7 @@ def test_what_the_work_of_a_pair_raised_is_its_end_and_the_exit_code(monkeypatch
 
 
 def evacuation(*pairs: PairResult) -> Evacuation:
-    made = Evacuation(want=WANT, call_timeout=60, how=How(), pair_words=(), first_list=tuple)
+    made = Evacuation(want=WANT, world=WORLD, how=How(), pair_words=(), first_list=tuple)
     chosen, ends = Selection(choices=(), replicas_here=()), {one.choice.name: one for one in pairs}
     made._result = EvacuationResult(want=WANT, selection=chosen, services={}, pairs=ends)
     return made

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ccr_avn import redact
-from ccr_avn.aiven.program import Program
+from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli import boundary
 from ccr_avn.cli.conduct import own_world
 from ccr_avn.cli.session import Session
@@ -24,7 +24,7 @@ from ccr_avn.plan.model import Plan
 from ccr_avn.procedures.verb import Verb
 from tests.support.executed import probe
 
-AVN = Program(path="avn", version="4.18.0")
+AVN = world_of(Program(path="avn", version="4.18.0"), call_timeout=1)
 NAMES = ["one", "two", "promote", "four"]
 
 
@@ -71,8 +71,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def perform(session: Session, verb: Verb) -> Any:
     console.commit()
     console.about(session.about)
-    with own_world(verb, AVN, 1) as here:
-        return session.perform(here, verb, AVN.version, lambda _: None)
+    with own_world(verb, AVN) as here:
+        return session.perform(here, verb, lambda _: None)
 
 
 def performed(done: list[str], *, broken: str = "", json: bool = False) -> Session:

@@ -9,6 +9,7 @@ from pytest_subprocess import FakeProcess
 
 from ccr_avn.aiven import program
 from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.program import Program
 from ccr_avn.cli.options import Reaching
 from ccr_avn.errors import AvnError, Refused
 from ccr_avn.plan.reads import World
@@ -36,7 +37,7 @@ def installed(home: Path, version: str) -> str:
 
 
 def world(avn: str) -> World:
-    return program.world_of(avn, call_timeout=5)
+    return program.world_of(Program(path=avn, version=""), call_timeout=5)
 
 
 def answers(fp: FakeProcess, avn: str, *words: str, **how: Any) -> None:
