@@ -167,7 +167,7 @@ class Failover(FailoverOptions, Verb):
             return ()
         if (old := self.old(seen)) is None:
             return (f"{lineage.FROM}={source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
-        return lineage.tags(old, new, seen.sides.replica.replid if seen.sides else NO_HISTORY)
+        return lineage.tags(old, new, seen.sides.followed if seen.sides else NO_HISTORY)
 
     # -- without the data plane: on the word of Aiven's API alone
 

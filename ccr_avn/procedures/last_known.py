@@ -96,7 +96,7 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[Sides]:
         facts = {
             "follows": service.source,
             "created": {one.name: lineage.created(one) for one in (service, old) if one},
-            "replication_id": known.replica.replid,
+            "replication_id": known.followed,
         }
         finding = _judge_known(at, want, known, service, old)
         return replace(finding, facts={**finding.facts, **facts})

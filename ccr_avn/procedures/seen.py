@@ -34,6 +34,11 @@ class Sides:
     marker_age: float | None = None
 
     @property
+    def followed(self) -> str:
+        """The replication ID that the replica follows, or followed until its promotion."""
+        return self.replica.replid if self.replica.role == "slave" else self.replica.replid2
+
+    @property
     def estimate(self) -> tuple[float | None, str]:
         """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
         if self.marker_age is not None and self.marker_age < 0:

@@ -118,8 +118,7 @@ class Switchover(SwitchoverOptions):
             return ()
         if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
             return (f"{lineage.FROM}={origin.name}", f"{lineage.LINEAGE}={new.tags[lineage.LINEAGE]}")
-        followed = looked.replica.replid if looked.replica.role == "slave" else looked.replica.replid2
-        return lineage.tags(old, new, followed)
+        return lineage.tags(old, new, looked.followed)
 
     # -- what is asked
 

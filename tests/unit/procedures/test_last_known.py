@@ -196,7 +196,8 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     born = lineage.created(listed)
     sent = Recorded(new="us", origin=Origin(name="eu", new_created=born, replication_id="b" * 40), proven=True)
     known = asked(sent)
-    assert finding_of("last-known", known, listed, answer=master(sent)).verdict == "go"
+    found = finding_of("last-known", known, listed, answer=master(sent))
+    assert (found.verdict, found.facts["replication_id"]) == ("go", "b" * 40)
     seen, steps = Seen(), {one.slug: one for one in known.plan().all_steps}
     seen.remember("replica", (listed,))
     seen.remember("last-known", master(sent))
@@ -206,3 +207,5 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
         other = step.judge(side("master", replid2="c" * 40), seen)
         assert (other.verdict, "nothing shows that the server" in other.reason) == ("stop", True)
     assert writes.judge("not yet", seen).verdict == "wait"
+    seen.remember("primary", (fact("eu", create_time="2026-08-01T08:00:00Z"),))
+    assert known._tags(seen)[1].endswith("-" + "b" * 40), "what it followed, not what it is now"
