@@ -7,7 +7,7 @@ import pytest
 from ccr_avn.errors import Interrupted
 from ccr_avn.evacuate import avn_turns
 from ccr_avn.evacuate.avn_turns import AGING, AvnTurns, Stage
-from ccr_avn.process import Answer
+from tests.support.executed import answer
 from tests.support.ticks import Ticks
 from tests.support.wait import until
 
@@ -88,14 +88,10 @@ def test_bookkeeping_lets_promotions_pass_but_not_for_ever(ticks: Ticks) -> None
 
 def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever(ticks: Ticks) -> None:
     turns = AvnTurns(2)
-    limited = "ERROR\tHTTP 429: Too Many Requests (try again in 50 seconds)"
-
-    def ended(code: int, stderr: str = "") -> Answer:
-        return Answer(argv=("avn",), code=code, stdout="[]", stderr=stderr, seconds=0.0)
-
-    answers = [ended(1, limited), ended(0)]
+    refused = answer(code=1, stderr="ERROR\tHTTP 429: Too Many Requests (try again in 50 seconds)")
+    answers = [refused, answer(stdout="[]")]
     assert turns.ask_for_all(lambda: answers.pop(0)).code == 0
     assert turns.slowed == 1
-    assert turns.ask_for_all(lambda: ended(1, limited)).code == 1
+    assert turns.ask_for_all(lambda: refused).code == 1
     assert 300 <= ticks.at < 400
-    assert turns.ask_for_all(lambda: ended(1, "ERROR\tHTTP 500: no")).code == 1
+    assert turns.ask_for_all(lambda: answer(code=1, stderr="ERROR\tHTTP 500: no")).code == 1
