@@ -144,16 +144,6 @@ def test_what_befalls_a_pair_is_shown_and_survived(pair: Operator) -> None:
     until(lambda: marker(pair)[0] == 0, "the marker to be taken away, on the replica too")
 
 
-def test_a_promotion_is_shown(pair: Operator) -> None:
-    with watching(pair, *NIMBLE, "--state-interval", "0.2") as running:
-        running.fine()
-        pair.sandbox.platform.delete_integration(next(iter(pair.sandbox.platform.rows)))
-        told = running.event("promoted")
-        assert told["link"] == "no primary"
-        pair.avn("service", "update", "p0", "--power-off")
-        running.event("primary is POWEROFF, was RUNNING")
-
-
 def test_a_new_password_is_learned_from_avn(pair: Operator) -> None:
     with watching(pair, *NIMBLE, "--state-interval", "0.2") as running:
         running.fine()
