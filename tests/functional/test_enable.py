@@ -100,6 +100,7 @@ def test_a_check_tells_what_would_be_made_and_makes_nothing(operator: Operator) 
     assert (told["ok"], told["changed"], told["result"]["to_create"]) == (True, False, ["eu", "us"])
     assert "all pre-checks passed; eu and us would be created" in operator.enable("--check").out
     assert operator.enable("--check", "--replica-plan", "startup-5").code == 4
+    assert operator.enable("--check", "--project", "elsewhere").code == 3
     assert operator.sandbox.changes() == []
 
 

@@ -157,7 +157,9 @@ def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     assert journals.not_for_long(["eu"], found[91]) == ["eu"]
     assert journals.not_for_long(["eu"], found[-91]) == ["eu"], "a drill from the future is none"
     like = models.service(json.dumps(service(NAME, cloud_name="c", plan="p")))
-    _, line = journals.JournalsHere("p").last_drill("as", like)
+    here = journals.JournalsHere("p")
+    assert here.last_drill("eu", like)[1] == f"last drill: {last().describe()}"
+    _, line = here.last_drill("as", like)
     assert line == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
 
 

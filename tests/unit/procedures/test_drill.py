@@ -230,6 +230,8 @@ def test_what_somebody_else_promotes_is_not_terminated(
 def test_a_primary_that_does_not_exist_is_not_to_be_created() -> None:
     finding = step_of(plan_of(), "primary").judge((), Seen())
     assert (finding.reason, finding.hint) == ("eu does not exist", "check its name and the project: avn service list")
+    unsaved = step_of(plan_of(), "primary-backup").judge((), Seen())
+    assert (unsaved.verdict, "gate backup eu" in unsaved.hint) == ("stop", True)
 
 
 def test_the_name_tells_what_it_is_and_fits() -> None:
