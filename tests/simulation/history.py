@@ -464,4 +464,8 @@ def draw(seed: int, only: frozenset[str] = frozenset()) -> Script:
                 dice.choice(("ann", "bob", "bob")),
             )
         )
+    apart = random.Random(f"{seed} on another machine")  # so that other histories stay as they are
+    if shape == "two replicas" and apart.random() < 0.5:
+        name, door = apart.choice(("failover-to-another", "another-replica")), int(10 ** apart.uniform(0.3, 2.4))
+        events.append(Event("command", name, door, who="bob"))
     return Script(seed, shape, dice.random() < 0.8, first, tuple(events))

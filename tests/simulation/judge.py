@@ -147,8 +147,9 @@ def _says_what_it_did(run: Run, said: dict[str, Any]) -> Iterator[str]:
         return
     done = run.changes()
     marks = [one for one in done if one.path.endswith("/tags") and [*one.body["tags"]] == [PROMOTING]]
-    if marks and marks[-1].body["tags"][PROMOTING] is None:  # taken away again
-        done = [one for one in done if one not in marks]
+    names = {one.path.split("/")[-2] for one in marks}
+    if not any(key == PROMOTING for name in names & run.after.keys() for key, _ in run.after[name].tags):
+        done = [one for one in done if one not in marks]  # they were taken away again
     if done and not said["changed"]:
         yield f"5: `{run.verb}` says that it changed nothing: {[(one.method, one.path) for one in done]}"
     if (said["outcome"] == "unchanged") == said["changed"]:
