@@ -167,7 +167,7 @@ def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
     """Whoever verifies a pair every five minutes has two thousand in a week."""
     write(state, RUN, whole())
     text = write(state, at(3), [started(at(3), "verify")]).read_bytes()
-    for number in range(2100):
+    for number in range(300):
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert last().run == RUN
     assert [one.name for one in journals.JournalsHere("p").drills] == [NAME]

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.valkey.compare import CompareRequest, Difference, Kind, engine
+from ccr_avn.valkey.compare import CompareRequest, Difference, Kind
 from ccr_avn.valkey.compare.engine import Suspects, Tally
 from ccr_avn.valkey.compare.recheck import Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH_BYTES, Batch, Unit, portions
 from ccr_avn.valkey.compare.sides import Caught, LinkMonitor, Pace, Sides
-from ccr_avn.valkey.compare.values import SMALL, Notes, canonical, differing_values
+from ccr_avn.valkey.compare.values import SMALL, Notes, differing_values
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support import factories
@@ -55,19 +55,6 @@ class Fakes(Sides):
 
 
 @pytest.mark.parametrize(
-    ("of_type", "one", "other"),
-    [
-        (b"set", [b"a", b"b"], [b"b", b"a"]),
-        (b"hash", [b"f", b"1", b"g", b"2"], [b"g", b"2", b"f", b"1"]),
-        (b"zset", [b"m", b"0.1"], [b"m", b"0.10000000000000001"]),
-        (b"ReJSON-RL", b"body" + b"0123456789", b"body" + b"9876543210"),
-    ],
-)
-def test_equal_values_that_look_different(of_type: bytes, one: Any, other: Any) -> None:
-    assert canonical(of_type, [one]) == canonical(of_type, [other])
-
-
-@pytest.mark.parametrize(
     ("traits", "one", "other", "same"),
     [
         (EXACT, 5, 5, True),
@@ -80,30 +67,6 @@ def test_equal_values_that_look_different(of_type: bytes, one: Any, other: Any) 
 )
 def test_expiries(traits: Traits, one: int, other: int, same: bool) -> None:
     assert traits.same_expiry(one, other) is same
-
-
-@pytest.mark.parametrize(
-    ("traits", "mine", "theirs", "kind"),
-    [
-        (EXACT, [b"string", -1], [b"string", -1], None),
-        (EXACT, [b"string", -1], [b"none", -2], "missing"),
-        (EXACT, [b"none", -2], [b"hash", -1], "extra"),
-        (EXACT, [b"none", -2], [b"none", -2], None),
-        (EXACT, [b"string", -1], [b"hash", -1], "type"),
-        (EXACT, [b"string", 5], [b"string", 6], "expiry"),
-        (EXACT, [b"string", 99_999], [b"none", -2], None),  # the replica's clock says it is over
-        (EXACT, [b"string", 100_001], [b"none", -2], "missing"),
-        (EXACT, [b"none", -2], [b"string", 99_999], None),
-        (OLD, [b"string", 900], [b"none", -2], None),
-        (OLD, [b"string", 9000], [b"none", -2], "missing"),
-        (OLD, [b"string", 9000], [b"string", 9500], None),
-    ],
-)
-def test_kinds(traits: Traits, mine: list[Any], theirs: list[Any], kind: Kind | None) -> None:
-    notes = Notes()
-    sides = Fakes([mine, [*mine, CLOCK]], [theirs, [*theirs, CLOCK]])
-    assert differing(sides, traits, 0, [b"k"], notes) == ({b"k": kind} if kind else {})
-    assert notes.unreadable == 0
 
 
 @pytest.mark.parametrize(
@@ -265,17 +228,6 @@ def test_only_what_stood_still_in_front_of_a_replica_that_caught_up_is_proven(
     recheck.begin_round()
     assert list(recheck.look(0, [b"k"])) == [(b"k", proven)]
     assert recheck.unproven_because == ("" if status == "up" else "the replica: its link is down")
-
-
-def test_suspects_keep_what_is_proven_and_databases_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "GROUP", 2)
-    given: list[engine.Suspect] = [(0, b"a", None), (0, b"\r\n", "type"), (0, b"b", None), (15, b"", "value")]
-    suspects = Suspects()
-    for suspect in given:
-        suspects.add(suspect)
-    assert list(suspects) == given
-    assert list(suspects.groups()) == [(0, {b"a": None, b"\r\n": "type"}), (0, {b"b": None}), (15, {b"": "value"})]
-    assert list(Suspects().groups()) == []
 
 
 # -- the verdict
