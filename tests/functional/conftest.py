@@ -61,8 +61,10 @@ def pair_clients(make: Make, request: pytest.FixtureRequest) -> Iterator[PairCli
     """The pair eu and us, linked, in a sandbox with the options that a test is parametrized with."""
     operator = make(**getattr(request, "param", {}))
     add_pair(operator, "eu", "us", plan="business-4")
-    plain: dict[str, Any] = {"timeout": 2, "decode_responses": True}
-    with client(operator, "eu", **plain) as eu, client(operator, "us", **plain) as us:
+    how: dict[str, Any] = {"timeout": 2, "decode_responses": True}
+    if ca := operator.sandbox.platform.options.tls_ca:
+        how |= {"ssl": True, "ssl_ca_certs": str(ca)}
+    with client(operator, "eu", **how) as eu, client(operator, "us", **how) as us:
         until(lambda: link(us) == "up")
         yield operator, eu, us
 

@@ -14,8 +14,9 @@ from tests.support.pairs import CLOSED, PairClients, add_service, answers, clien
 from tests.support.wait import until
 
 
+@pytest.mark.parametrize("pair_clients", [{}, {"tls": True}], ids=["plain", "tls"], indirect=True)
 def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage(pair_clients: PairClients) -> None:
-    operator, eu, us = pair_clients
+    operator, eu, _ = pair_clients
     assert eu.ping()
     held = eu.connection_pool.get_connection("PING")
     operator.avn("service", "update", "eu", *CLOSED)
@@ -24,8 +25,9 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
         held.read_response()
     eu.connection_pool.release(held)
     assert not answers(eu)
-    assert link(us) == "up"
-    for kind in ("kill", "freeze", "api-only"):
+    with operator.sandbox.servers.admin("us") as replica:
+        assert link(replica) == "up"
+    for kind in ("kill", "freeze", "restart", "api-only"):
         for words in (("outage", "eu", "--kind", kind), ("heal",)):
             operator.ends(0, "sandbox", *words)
         assert not answers(eu), kind

@@ -5,41 +5,24 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import valkey
 
 from ccr_avn.sandbox.tls import TlsProxy
-from tests.support.operator import Make, Operator
-from tests.support.pairs import CLOSED, add_service, answers, client
+from tests.support.pairs import PairClients, answers, client
 from tests.support.wait import until
 
-
-@pytest.fixture
-def tls(make: Make, request: pytest.FixtureRequest) -> Operator:
-    operator = make(tls=True, **getattr(request, "param", {}))
-    add_service(operator, "eu")
-    operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
-    return operator
+with_tls = pytest.mark.parametrize("pair_clients", [{"tls": True}], indirect=True)
 
 
-@pytest.fixture
-def eu(tls: Operator) -> Iterator[Any]:
-    with secure(tls) as client:
-        yield client
-
-
-def secure(operator: Operator) -> Any:
-    return client(operator, "eu", ssl=True, ssl_ca_certs=str(operator.home / "ca.pem"))
-
-
-def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -> None:
+@with_tls
+def test_it_is_shown_and_verified_with_the_projects_ca(pair_clients: PairClients) -> None:
+    tls, eu, _ = pair_clients
     assert "valkeys://" in tls.avn("service", "get", "eu", "--json").out
-    assert eu.set("a", b"x" * 3_000_000)
+    assert eu.set("a", "x" * 3_000_000)
     many = eu.pipeline(transaction=False)
     for _ in range(10):
         many.get("a")
@@ -51,23 +34,9 @@ def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -
         assert not answers(naked)
 
 
-def test_a_closed_filter_cuts_every_client_and_an_open_one_lets_them_in(tls: Operator, eu: Any) -> None:
-    held = eu.connection_pool.get_connection("PING")
-    tls.avn("service", "update", "eu", *CLOSED)
-    held.send_command("PING")
-    with pytest.raises(valkey.ConnectionError):
-        held.read_response()
-    eu.connection_pool.release(held)
-    assert not answers(eu)
-    for kind in ("kill", "freeze", "restart"):
-        tls.ccr("sandbox", "outage", "eu", "--kind", kind)
-        tls.ccr("sandbox", "heal")
-        assert not answers(eu), kind
-    tls.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
-    assert answers(eu)
-
-
-def test_what_happens_to_the_server_happens_to_its_proxy(tls: Operator, eu: Any) -> None:
+@with_tls
+def test_what_happens_to_the_server_happens_to_its_proxy(pair_clients: PairClients) -> None:
+    tls, eu, _ = pair_clients
     assert eu.ping()
     tls.ccr("sandbox", "outage", "eu", "--kind", "freeze")
     address = ("127.0.0.1", tls.sandbox.platform.find("eu").port)

@@ -59,9 +59,7 @@ def test_a_closed_filter_is_not_the_one_from_before(where: Path) -> None:
     assert journals.JournalsHere("p").filter_before(named("eu"), ["192.0.2.1/32"]) is None
 
 
-def test_of_many_runs_that_changed_nothing_none_is_read_whole(
-    where: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_runs_that_changed_nothing_none_is_read_whole(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever verifies a pair every few minutes has many; a switchover asks for all of them."""
     noted(where)
     for number in range(50):
