@@ -3,12 +3,9 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.support.loaded import BIN, loaded
+from tests.support.loaded import BIN
 from tests.support.wait import until
 from tests.support.whole import servers_below
 
@@ -19,12 +16,6 @@ ANOTHER_ACCOUNT = {
     "AIVEN_PROJECT": "mine",
     "CCR_AVN_STATE_DIR": "/nonexistent",
 }
-
-
-@pytest.fixture(scope="module")
-def directory() -> Iterator[Path]:
-    with loaded() as found:
-        yield found
 
 
 def ends(place: Path, script: str, cwd: Path, **more: str) -> tuple[int, str, str]:
@@ -42,23 +33,25 @@ def ends(place: Path, script: str, cwd: Path, **more: str) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr.splitlines()[-1] if traced else done.stderr
 
 
-def test_it_says_the_same_and_ends_the_same(directory: Path, tmp_path: Path) -> None:
+def test_it_says_the_same_and_ends_the_same(loaded_programs: Path, tmp_path: Path) -> None:
     for line in TYPED:
-        assert ends(directory, line, tmp_path, **ANOTHER_ACCOUNT) == ends(BIN, line, tmp_path, **ANOTHER_ACCOUNT), line
+        assert ends(loaded_programs, line, tmp_path, **ANOTHER_ACCOUNT) == ends(
+            BIN, line, tmp_path, **ANOTHER_ACCOUNT
+        ), line
 
 
-def test_it_sees_the_same(directory: Path, tmp_path: Path) -> None:
+def test_it_sees_the_same(loaded_programs: Path, tmp_path: Path) -> None:
     """What a command starts sees its place, its environment, its input and which signals are ignored, as behind `&`."""
     seen = "cat /proc/$PPID/cmdline >> parents; grep SigIgn /proc/self/status; pwd; env | grep -v -e ^_= -e ^PATH -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; exit 7"
     script = f"trap '' INT HUP; exec ccr-avn sandbox run --no-data-plane -- sh -c '{seen}'"
-    one, other = (ends(place, script, tmp_path, SEEN="yes") for place in (directory, BIN))
+    one, other = (ends(place, script, tmp_path, SEEN="yes") for place in (loaded_programs, BIN))
     assert one == other
     assert one[0] == 7, one
     assert all(text in one[1] for text in ("SEEN=yes", "from here", str(tmp_path)))
     assert (tmp_path / "parents").read_bytes().count(b"forkserver.main") == 1, "one was loaded, and one was not"
 
 
-def test_a_signal_reaches_it(directory: Path, tmp_path: Path) -> None:
+def test_a_signal_reaches_it(loaded_programs: Path, tmp_path: Path) -> None:
     def killed(program: Path) -> int:
         words = (str(program), "sandbox", "run", "--no-data-plane", "--", "sleep", "600")
         with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as one:
@@ -75,4 +68,4 @@ def test_a_signal_reaches_it(directory: Path, tmp_path: Path) -> None:
         found = servers_below(tmp_path)
         return [pid for pid in found if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00600\x00"]
 
-    assert killed(directory / "ccr-avn") == killed(BIN / "ccr-avn")
+    assert killed(loaded_programs / "ccr-avn") == killed(BIN / "ccr-avn")

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ccr_avn.aiven import models
 from ccr_avn.history import journals, report, resume
 from ccr_avn.history.records import read
@@ -106,12 +104,6 @@ def test_one_that_ended_and_left_nothing_has_nothing_to_resume(tmp_path: Path) -
     assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
 
 
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ccr_avn.history.journal.directory", lambda: tmp_path)
-    return tmp_path
-
-
 def at(day: int) -> str:
     return f"2026010{day}T030405Z-abc123"
 
@@ -122,10 +114,10 @@ def last(primary: str = "eu") -> journals.Drilled:
     return found
 
 
-def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_however_it_ended(state: Path) -> None:
-    write(state, RUN, whole())
-    write(state, at(4), [drill(at(4)), REFUSED])
-    write(state, at(5), whole(at(5), primary="as", project="q"))
+def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_however_it_ended(where: Path) -> None:
+    write(where, RUN, whole())
+    write(where, at(4), [drill(at(4)), REFUSED])
+    write(where, at(5), whole(at(5), primary="as", project="q"))
     found = last()
     assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
     assert ("as" in journals.newest_drills("p"), set(journals.newest_drills(None))) == (False, {"eu", "as"})
@@ -134,24 +126,24 @@ def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_howeve
     assert old.as_dict()["age_seconds"] == 12 * DAY
 
 
-def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
+def test_what_the_newest_drill_did_not_test_is_said(where: Path) -> None:
     """After Ctrl-C, or where its service vanished half-way, an older one is no answer."""
     every = [{"assumption": one.name, "outcome": "holds", "saw": "x"} for one in assumptions.ASSUMPTIONS]
-    write(state, RUN, whole(RUN, *every))
+    write(where, RUN, whole(RUN, *every))
     assert (last().ok, last().untested) == (True, ())
     cut = ended(1.0, ok=False, code=140, error="interrupted by Ctrl-C", **result())
-    write(state, at(4), [*sent(at(4)), cut])
+    write(where, at(4), [*sent(at(4)), cut])
     found = last()
     assert (found.run, found.ok) == (at(4), False)
     assert "filter-refuses" in found.untested
     assert "interrupted by Ctrl-C" in found.describe()
     assert "critical and not tested: " in found.describe()
-    write(state, at(5), sent(at(5)))
+    write(where, at(5), sent(at(5)))
     assert (last().ok, "it has not ended" in last().describe()) == (False, True)
 
 
-def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
-    write(state, RUN, whole())
+def test_after_ninety_days_a_drill_is_due(where: Path) -> None:
+    write(where, RUN, whole())
     found = {days: {"eu": replace(last(), age=days * DAY)} for days in (89, 91, -91)}
     assert journals.not_for_long(["eu", "as", "as"], found[89]) == ["as"]
     assert journals.not_for_long(["eu"], found[91]) == ["eu"]
@@ -163,34 +155,34 @@ def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     assert line == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
 
 
-def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
+def test_a_drill_is_found_behind_any_number_of_other_runs(where: Path) -> None:
     """Whoever verifies a pair every five minutes has two thousand in a week."""
-    write(state, RUN, whole())
-    text = write(state, at(3), [started(at(3), "verify")]).read_bytes()
+    write(where, RUN, whole())
+    text = write(where, at(3), [started(at(3), "verify")]).read_bytes()
     for number in range(300):
-        (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
+        (where / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert last().run == RUN
     assert [one.name for one in journals.JournalsHere("p").drills] == [NAME]
 
 
-def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(state: Path) -> None:
+def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(where: Path) -> None:
     """A name that was taken stays somebody else's: a check, and an answer of no, have created nothing."""
-    write(state, RUN, [drill(temporary_replica="r1"), REFUSED])
+    write(where, RUN, [drill(temporary_replica="r1"), REFUSED])
     no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
-    write(state, at(3), [*sent(at(3), temporary_replica="r1")[:3], no])
+    write(where, at(3), [*sent(at(3), temporary_replica="r1")[:3], no])
     assert journals.JournalsHere("p").drills == ()
 
 
-def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(state: Path) -> None:
+def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(where: Path) -> None:
     def named(run: str, command: str, *words: str, end: RunEnded | None) -> None:
         begun = started(run, command, (), (command, *words), replica=NAME)
-        write(state, run, [begun, *([end] if end else [])])
+        write(where, run, [begun, *([end] if end else [])])
 
     def user(born: str) -> str:
         return journals.JournalsHere("p").user_of(models.service(json.dumps(service(NAME, create_time=born))))
 
     before, after = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
-    write(state, RUN, whole())
+    write(where, RUN, whole())
     named(at(3), "enable", end=REFUSED)
     named(at(4), "switchover", "--check", end=ended(1.0, changed=False))
     named(at(5), "verify", end=ended(1.0, changed=False))

@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.cli.boundary import run
 from ccr_avn.history import journal
-from ccr_avn.history.journal import _NEWEST, Journal, directory, new_run
+from ccr_avn.history.journal import _NEWEST, Journal, new_run
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 
@@ -30,17 +30,16 @@ DAY = 86_400 * 10**9
 
 @pytest.mark.parametrize("anew", [False, True], ids=["one process", "a process each"])
 def test_the_newest_run_is_the_one_begun_last_whatever_the_clock_said(
-    anew: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    anew: bool, where: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    where.mkdir()
     begun = []
     for days in (40_000, 20_000, 20_000, 19_000, 20_001):
         monkeypatch.setattr("time.time_ns", lambda days=days: days * DAY)
         if anew:
             _NEWEST.clear()
         begun.append(new_run())
-        directory().mkdir(exist_ok=True)
-        (directory() / f"{begun[-1]}.jsonl").write_text("")
+        (where / f"{begun[-1]}.jsonl").write_text("")
     assert [path.stem for path in journal.paths()] == begun[::-1]
     assert journal.find("latest").stem == begun[-1]
 
@@ -49,11 +48,10 @@ def test_the_newest_run_is_the_one_begun_last_whatever_the_clock_said(
     "name", ["99999999T999999Z-abc123.jsonl", "notes.txt", "zzz.jsonl", "20260102T030405Z-a.jsonl"]
 )
 def test_an_odd_or_older_name_keeps_no_run_from_beginning(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, where: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    directory().mkdir()
-    (directory() / name).write_text("")
+    where.mkdir()
+    (where / name).write_text("")
     monkeypatch.setattr("time.time_ns", lambda: 20_000 * DAY)
     assert new_run() > "20241004T000000000Z-"
 
