@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.valkey.compare import engine
-from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
+from tests.functional.compare_corpus import BINARY, CORRUPTIONS, EVERYTHING
 from tests.functional.compare_pair import Pair, fill, found, make_pair
 
 
@@ -16,7 +16,7 @@ from tests.functional.compare_pair import Pair, fill, found, make_pair
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A pair for all tests of this module, with the whole corpus in it."""
     pair = make_pair(tmp_path_factory.mktemp("compare"))
-    fill(pair.primary.admin, everything())
+    fill(pair.primary.admin, EVERYTHING)
     yield pair
     pair.stop()
 
@@ -157,7 +157,7 @@ def test_the_whole_corpus_through_tls(tmp_path: Path, monkeypatch: pytest.Monkey
     pair = make_pair(tmp_path, binary=shutil.which("redis-server"), tls=True)
     try:
         assert pair.ends()["primary"].tls
-        fill(pair.primary.admin, everything())
+        fill(pair.primary.admin, EVERYTHING)
         pair.settled()
         assert pair.compare(jobs=2, rounds=1).verdict == "equal"
         pair.detach()

@@ -40,19 +40,15 @@ def ran(home: Path, hook: str, **environment: str) -> Ended:
     return started(home, "sh", "-c", f"{HOOK_FILES}/{hook}", **GIVEN, **environment)
 
 
-def no_one() -> str:
-    """An address at which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{one.getsockname()[1]}"
-
-
 @contextmanager
 def somebody(how: str, fine: tuple[int, Any]) -> Iterator[Somebody]:
     """Who ``answers``, ``refuses``, ``hangs`` or is ``away``."""
-    answers: dict[str, Answer | None] = {"answers": lambda _: fine, "refuses": lambda _: (403, fine[1]), "hangs": None}
+    answers: dict[str, Answer] = {"answers": lambda _: fine, "refuses": lambda _: (403, fine[1])}
     with ExitStack() as stack:
-        yield Somebody(no_one()) if how == "away" else stack.enter_context(answering(answers[how]))
+        there = stack.enter_context(answering(answers.get(how)))
+        if how == "away":
+            stack.close()
+        yield there
 
 
 def slack_was_told(request: Request) -> None:
