@@ -1,4 +1,4 @@
-"""Connections, links, markers and first writes on real servers: what goes wrong is named, with what to do."""
+"""Connections, links, markers, databases and first writes on real servers: what goes wrong is named, with what to do."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 import valkey
+from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.valkey.connect import admission, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.marker import PREFIX, accepts_write, marker_age, run_marker
-from ccr_avn.valkey.server_facts import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication, read_databases
 from ccr_avn.valkey.writers import LastConnection
+from tests.functional.compare_pair import Pair
 from tests.support.held import in_force
+from tests.support.operator import Make
+from tests.support.pairs import paired
 from tests.support.servers import PASSWORD, Serve, Server, binaries
 from tests.support.wait import until
 
@@ -193,3 +197,66 @@ def test_silence_is_no_cut(primary: Server) -> None:
     primary.kill()
     assert kept.read().cut
     kept.close()
+
+
+def test_an_error_that_an_application_made_up_says_nothing_of_replication(serve: Serve) -> None:
+    """Until the server is started again INFO repeats it, and what ends a line elsewhere ends none there."""
+    given = serve("eu").endpoint()
+    forged = ("\x0bmaster_repl_offset", "\x0crole", "\x1crun_id", "\x85master_replid", "\u2028db0", "\nmaster_replid2")
+    with connect(given) as client:
+        for field in ("Y", *forged):
+            before = fetch_replication(given)
+            with pytest.raises(ResponseError):
+                client.eval("return {err=ARGV[1]}", 0, f"X{field} hi")
+    now, before = (
+        replace(side, used_memory=0, client_buffers=0) for side in (fetch_replication(given), before)
+    )  # they are of the moment
+    assert now == before
+    assert accepts_write(given)
+
+
+def test_tls_is_verified_against_the_projects_ca(make: Make) -> None:
+    operator = paired(make(tls=True))
+    operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
+    operator.ends(6, "verify", "eu", "us", says="ca-get")
+    operator.ends(0, "verify", "eu", "us", "--ca-file", "ca.pem")
+
+
+def test_a_redacted_password_is_explained(make: Make) -> None:
+    operator = paired(make(redact=True))
+    operator.ends(6, "verify", "eu", "us", says="service:secrets:read")
+    assert operator.enable("--no-verify").code == 0
+
+
+@pytest.fixture
+def uneven(serve: Serve) -> Pair:
+    """A primary with more databases than its replica."""
+    made = Pair(serve("eu", "--databases", "200"), serve("us", "--databases", "16"))
+    made.link()
+    return made
+
+
+def test_what_a_replica_lacks_is_seen_and_can_not_be_compared(uneven: Pair) -> None:
+    """What can't pass by waiting is told at once."""
+    uneven.primary.database(15).set("key", "v")
+    uneven.settled()
+    found = read_databases(*uneven.ends().values())
+    assert (found.used, found.refused, found.primary, found.replica) == ((15,), (), 200, 16)
+    uneven.primary.database(100).set("key", "v")
+    uneven.settled()
+    found = read_databases(*uneven.ends().values())
+    assert (found.used, [number for number, _ in found.refused]) == ((15, 100), [100])
+    with pytest.raises(Unreachable, match="database 100") as caught:
+        uneven.compare(level="keys")
+    assert not caught.value.passing
+
+
+@pytest.mark.parametrize(("database", "refused"), [(0, []), (3, [3])])
+def test_a_user_that_may_not_select_shows_nothing_unless_only_the_first_is_used(
+    uneven: Pair, database: int, refused: list[int]
+) -> None:
+    uneven.primary.database(database).set("key", "v")
+    uneven.settled()
+    hidden = uneven.replica.user("hidden", "~*", "+@all", "-select")
+    found = read_databases(uneven.primary.endpoint(), hidden)
+    assert ([number for number, _ in found.refused], found.replica) == (refused, 0)

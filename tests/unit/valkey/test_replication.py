@@ -68,6 +68,11 @@ def test_only_crlf_ends_a_line(separator: str) -> None:
         assert parse_replication(answer, "eu") == side()
 
 
+def test_the_first_of_a_field_counts() -> None:
+    """What a server says of itself stands before what it repeats."""
+    assert parse_replication(answer_of(INFO) + answer_of({"role": "slave", "run_id": "x"}), "eu") == side()
+
+
 def test_the_keys_of_each_database() -> None:
     held = {"db0": "keys=3,expires=1,avg_ttl=0", "db15": "keys=4,expires=0", "dbx": "keys=9"}
     found = parse_replication(answer_of({**INFO, **held}), "eu")
