@@ -264,6 +264,13 @@ def test_a_release_is_not_kept_from_it_by_a_run_that_gives_up(fence: Fence, serv
     assert server.end == 0.0
 
 
+def test_who_finds_another_fence_pauses_nothing(server: Server) -> None:
+    server.names = [["app", f"{NAME}run", f"{NAME}other"]] * 9
+    with pytest.raises(Refused, match="another run holds the write pause on eu: other"):
+        new_fence(server).place()
+    assert not [one for one in server.sent if one.startswith(("pause", "unpause"))]
+
+
 WANT = Switchover(primary="eu", replica="us")
 
 

@@ -11,7 +11,7 @@ from ccr_avn.valkey.compare.engine import Suspects, Tally
 from ccr_avn.valkey.compare.recheck import Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH_BYTES, Batch, Unit, portions
 from ccr_avn.valkey.compare.sides import Caught, LinkMonitor, Pace, Sides
-from ccr_avn.valkey.compare.values import SMALL, Notes, differing_values
+from ccr_avn.valkey.compare.values import SMALL, Notes, canonical, differing_values
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support import factories
@@ -52,6 +52,19 @@ class Fakes(Sides):
 
 
 # -- what counts
+
+
+@pytest.mark.parametrize(
+    ("of_type", "one", "other"),
+    [
+        (b"set", [b"a", b"b"], [b"b", b"a"]),
+        (b"hash", [b"f", b"1", b"g", b"2"], [b"g", b"2", b"f", b"1"]),
+        (b"zset", [b"m", b"0.1"], [b"m", b"0.10000000000000001"]),
+        (b"ReJSON-RL", b"body" + b"0123456789", b"body" + b"9876543210"),
+    ],
+)
+def test_equal_values_that_look_different(of_type: bytes, one: Any, other: Any) -> None:
+    assert canonical(of_type, [one]) == canonical(of_type, [other])
 
 
 @pytest.mark.parametrize(
