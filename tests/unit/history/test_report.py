@@ -343,3 +343,4 @@ def test_of_an_evacuation_that_died_each_pair_is_reported_as_far_as_it_came(tmp_
     died = evacuated(tmp_path, moved(0), {"run": "run-1"}, closed=False)
     assert [one.state for one in story_of(died).pairs] == ["done", "under way", "not begun", "not begun"]
     assert "ccr-avn evacuate 'google-*' --planned --only p1 --project p" in ticket(died)
+    assert "not intact" not in ticket(died), "that it is cut off is said anyway"
