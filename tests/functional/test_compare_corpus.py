@@ -94,6 +94,7 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
         (("-mget", "-get", "-hmget", "-lrange", "-getrange", "-zmscore", "-xrange"), 15),
         (("-memory", "-hlen", "-zscan", "-smismember"), 9),
         (("-pexpiretime", "-pttl"), 25),
+        (("-exists",), 25),
     ],
 )
 def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, ...], least: int) -> None:

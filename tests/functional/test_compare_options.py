@@ -43,13 +43,14 @@ def several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "FEW_KEYS", 0)
 
 
+@pytest.mark.usefixtures("several")
 def test_all_databases_or_some_or_only_keys_that_match(detached: Pair) -> None:
     for number in (0, 9, 15):
         detached.replica.database(number).delete("key:7")
     detached.replica.database(15).set("key:8", "changed")
     detached.replica.database(14).set("extra", "v")
     try:
-        result = detached.compare()
+        result = detached.compare(jobs=2)
         expected = [("extra", 14, "extra"), *(("missing", number, "key:7") for number in (0, 9, 15))]
         assert found(result) == [*expected, ("value", 15, "key:8")]
         assert (result.counts["missing"], result.counts["extra"], result.counts["value"]) == (3, 1, 1)

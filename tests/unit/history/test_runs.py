@@ -290,6 +290,10 @@ def test_what_goes_on_is_what_was_typed_all_of_it(where: Path, typed: tuple[str,
     assert resume.next_command(story_of(path)) == ("ccr-avn", *typed, *added)
 
 
+def test_a_head_that_is_none_exits_2(whole: Path) -> None:
+    assert type_in(["runs", "verify", RUN, "--head", "abc"]) == 2
+
+
 def test_runs_are_found_by_name_beginning_latest_or_file(where: Path, whole: Path) -> None:
     newer = write(where, "20270102T030405Z-abc123", switched("20270102T030405Z-abc123"))
     assert journal.paths() == [newer, whole]

@@ -201,6 +201,15 @@ def test_orphans_keep_their_integration_if_so_set() -> None:
     assert stage.servers.log[-1] == ("promote", "us")
 
 
+def test_a_terminated_replica_promotes_nobody() -> None:
+    stage = Stage()
+    stage.pair()
+    stage.platform.delete("us")
+    stage.passes(3)
+    assert not stage.platform.rows
+    assert not [one for one in stage.servers.log if one[0] == "promote"]
+
+
 def test_it_has_an_address_during_a_change_of_plan_but_not_while_it_is_built() -> None:
     stage = Stage()
     eu = stage.create("eu")

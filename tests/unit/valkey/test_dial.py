@@ -67,6 +67,14 @@ def test_a_name_is_looked_up_once_for_all_connections(names: Names) -> None:
     assert names.asked == 1
 
 
+def test_a_failed_look_up_is_tried_again_the_next_time(names: Names, listening: int) -> None:
+    with pytest.raises(socket.gaierror):
+        goes(listening)
+    names.ports = (listening,)
+    assert goes(listening)
+    assert names.asked == 2
+
+
 def test_a_changed_address_is_found_when_the_old_one_fails(
     names: Names, listening: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
