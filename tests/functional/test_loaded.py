@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def ends(place: Path, script: str, cwd: Path, **more: str) -> tuple[int, str, st
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
     traced = done.stderr.startswith("Traceback")
     return done.returncode, done.stdout, done.stderr.splitlines()[-1] if traced else done.stderr
@@ -38,6 +40,12 @@ def test_it_says_the_same_and_ends_the_same(loaded_programs: Path, tmp_path: Pat
         assert ends(loaded_programs, line, tmp_path, **ANOTHER_ACCOUNT) == ends(
             BIN, line, tmp_path, **ANOTHER_ACCOUNT
         ), line
+
+
+def test_a_command_that_is_killed_before_it_has_asked_ends_no_other(loaded_programs: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.connect(str(loaded_programs / "socket"))
+    assert ends(loaded_programs, "avn --version", tmp_path)[0] == 0
 
 
 def test_it_sees_the_same(loaded_programs: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the fork server of tests/support/loaded.py has loaded: avn with its parser, and all commands of ccr-avn."""
 
 import argparse
+import errno
 import gc
 import os
 import pkgutil
@@ -9,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from fcntl import F_SETFL, F_SETOWN, F_SETSIG, fcntl
 from importlib import import_module, reload
-from multiprocessing import forkserver
+from multiprocessing import forkserver, reduction
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import ccr_avn.warm_avn  # noqa: F401 (it loads avn)
@@ -56,6 +58,17 @@ class Order:
         return exit_code(import_module(MAINS[name]).main)
 
 
+_recvfds = reduction.recvfds
+
+
+def _received(sock: socket, size: int) -> list[int]:
+    """A command that was killed before it had asked for anything would end the fork server, which forgives only this."""
+    try:
+        return _recvfds(sock, size)
+    except EOFError:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "nothing was asked for") from None
+
+
 def _options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """All of them, of all commands."""
     for action in parser._actions:  # argparse has no other way to them
@@ -72,6 +85,7 @@ def _load_commands() -> None:
             import_module(module.name)
 
 
+reduction.recvfds = _received
 _load_commands()
 _avn: Any = import_module(MAINS["avn"])
 DEFAULTS = [(one, name) for one in _options(_avn.AivenCLI().parser) for name in READ_BY_AVN if one.default == name]
