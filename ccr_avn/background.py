@@ -17,6 +17,10 @@ threads = threading
 """Where the package takes its threads, locks and events from."""
 
 
+MOMENT = 1.0
+"""Seconds of one wait: a signal that arrives right before it does not end it, and is heard after it."""
+
+
 def new_event() -> Event:
     return threads.Event()
 
@@ -59,7 +63,8 @@ class Task(Generic[T]):
 
     def result(self) -> T:
         """Waits for it. Raises: what it raised."""
-        self._thread.join()
+        while not self.ended(MOMENT):
+            pass
         if self._error is not None:
             raise self._error
         return self._result

@@ -23,6 +23,7 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
+from ccr_avn.background import MOMENT
 from ccr_avn.process import Answer
 
 OFF = "CCR_AVN_NO_PRELOAD"
@@ -144,7 +145,7 @@ def _collected(argv: tuple[str, ...], pid: int, stdout: int, stderr: int, status
                 if left <= 0:
                     expired, until = True, time.monotonic() + GRACE
                     _kill(pid)
-                for key, _ in selector.select(max(0.0, left)):
+                for key, _ in selector.select(min(MOMENT, max(0.0, left))):
                     heard = os.read(key.fd, 1 << 16)
                     said[key.fd] += heard
                     if not heard:

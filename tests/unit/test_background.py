@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ccr_avn import clock
-from ccr_avn.background import Repeated, in_background
+from ccr_avn.background import MOMENT, Repeated, Task, in_background
 from ccr_avn.errors import Refused
 from tests.support.wait import until
 
@@ -35,6 +35,22 @@ def test_it_can_be_woken_and_stopped_in_a_long_pause() -> None:
     repeated.stop()
     repeated.join(60)
     assert "test" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_no_wait_is_so_long_that_a_signal_could_get_lost_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that arrives between the last look at signals and the system's own wait is heard when that ends."""
+    may_end, waits = threading.Event(), []
+    join = threading.Thread.join
+
+    def joined(thread: threading.Thread, timeout: float | None = None) -> None:
+        waits.append(timeout)
+        if len(waits) > 1:
+            may_end.set()
+        join(thread, None if may_end.is_set() else 0)
+
+    monkeypatch.setattr(threading.Thread, "join", joined)
+    assert Task(may_end.wait, "test").result()
+    assert waits == [MOMENT, MOMENT]
 
 
 def test_a_thread_that_can_not_be_started_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
