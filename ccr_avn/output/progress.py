@@ -45,8 +45,7 @@ class PlainProgress:
                 self.line(f"{event.slug}: {doubt}")
             case events.StepDone():
                 self.warn(event.finding)
-                if not event.finding.facts.get("unsaid"):
-                    self.done(event)
+                self.done(event)
             case events.Undone():
                 self.line(f"{event.slug}: undone" if not event.failed else f"{event.slug}: NOT undone: {event.failed}")
             case _:
@@ -68,7 +67,8 @@ class PlainProgress:
             self.line(f"warning: {warning}")
 
     def done(self, event: events.StepDone) -> None:
-        self.line(done_line(event))
+        if not event.finding.facts.get("unsaid"):
+            self.line(done_line(event))
 
 
 def done_line(event: events.StepDone) -> str:
@@ -118,6 +118,8 @@ class LiveProgress(PlainProgress):
 
     def done(self, event: events.StepDone) -> None:
         self.close()
+        if event.finding.facts.get("unsaid"):
+            return
         mark = ("✗ ", "red") if event.outcome == "failed" else ("✓ ", "green")
         self.live.console.print(Text.assemble(mark, emitted(done_line(event))))
 

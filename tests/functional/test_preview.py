@@ -13,6 +13,7 @@ from tests.support.operator import Make, Operator
 from tests.support.pairs import accepts, deletions, is_promoted, link_status, missing, paired, paused_for, uri
 from tests.support.plans import enable_plans, switching_plans
 from tests.support.previews import broken_at, does_as_shown
+from tests.support.wait import until
 from tests.support.writers import Load
 
 QUICK = ("--poll-interval", "1")
@@ -130,6 +131,8 @@ def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator,
     if not is_promoted(pair):
         assert pair.sandbox.changes() == []
         assert link_status(pair, "us") == "down"
+    else:
+        until(lambda: accepts(pair, "us"), "its promotion to end")
     unrecorded = is_promoted(pair) and "ccr_promoted_from" not in pair.sandbox.platform.services["us"].tags
     finished = pair.ccr("failover", "us", "--allow-data-loss", "--yes")
     assert finished.code == (4 if unrecorded else 0), finished.err
