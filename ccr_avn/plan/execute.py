@@ -69,6 +69,7 @@ class Run:
 
     def act(self) -> None:
         """Run the steps; when one fails before the point of no return, undo what can be undone."""
+        self._reader.forget()  # the question may have taken hours
         try:
             for step in self.plan.steps:
                 self._step(step)
@@ -155,7 +156,8 @@ class Run:
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
-        if step.restores and outcome in ("found", "changed") and self._sent <= {step.restores, step.slug}:
+        taken_back = step.restores and outcome in ("found", "changed") and self._sent <= {step.restores, step.slug}
+        if taken_back and not self.past_return:
             self.changed = False
         now = self._now()
         self._done.add(step.slug)
@@ -198,7 +200,7 @@ class Run:
         return finding
 
     def _change(self, step: Step[Any], change: Call[None]) -> "FailedChange | None":
-        """Run the change once. Gives back how it failed, or None."""
+        """Send the change; again only after a 429 where many runs share one limit. Gives back how it failed, or None."""
         self._reader.forget()
         waited = 0.0
         while True:

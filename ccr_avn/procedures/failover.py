@@ -17,7 +17,7 @@ from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import look_again_at_primary, look_at_last_known, look_at_primary
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import look_at_siblings, mark, unmark
+from ccr_avn.procedures.siblings import list_siblings, look_at_siblings, mark, unmark
 from ccr_avn.procedures.steps import wait_running
 from ccr_avn.procedures.verb import DECLARED, Ended, Line, Outcome, Question, Verb
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
@@ -53,7 +53,8 @@ class Failover(FailoverOptions, Verb):
                 title,
                 checks=(*checks, self._accepted_unseen()),
                 steps=(
-                    mark(at, new, primary),
+                    mark(at, new),
+                    list_siblings(at, new, primary, forced=True),
                     self._promote_unseen(),
                     origin,
                     running,
@@ -67,8 +68,9 @@ class Failover(FailoverOptions, Verb):
             checks=(*checks, look_at_last_known(at, self)),
             steps=(
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
+                mark(at, new),
                 look_at_siblings(at, new),
-                mark(at, new, primary),
+                list_siblings(at, new, primary, forced=True),
                 look_again_at_primary(at, self, check),
                 promotion.promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
                 carries,
@@ -76,7 +78,7 @@ class Failover(FailoverOptions, Verb):
                 origin,
                 promotion.integration_gone(at, new, limit=limit),
                 running,
-                unmark(at, new),
+                unmark(at, new, carries),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,

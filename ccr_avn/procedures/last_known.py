@@ -122,7 +122,11 @@ def look_again_at_primary(at: Setting, want: FailoverOptions, check: tuple[Word,
             _primary_after_all(at, seen.checked.get(seen.service(want.replica).source or ""), known.replica)
 
     def unneeded(seen: Seen) -> str:
-        return "" if seen.row and seen.sides and seen.sides.primary else "its primary does not answer"
+        return (
+            ""
+            if seen.row and seen.sides and seen.sides.primary
+            else "its primary did not answer, or there is nothing to promote"
+        )
 
     return Step(
         slug="unlocked",

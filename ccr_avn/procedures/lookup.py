@@ -86,7 +86,7 @@ def with_their_pairs(world: World, project: Project, names: tuple[str, ...], not
     found = by_name(world, project, names, note)
     origins = [origin.name for one in found if (origin := origin_of(one))]
     others = [other for one in found for other in (one.source, *one.replicas)] + origins
-    more = tuple(other for other in others if other and other not in names)
+    more = tuple(one for one in others if one and one not in names and "/" not in one)  # of this project
     rest = by_name(world, project, more, note)
     return type(found)((*found, *rest), (*found.left_out, *rest.left_out))
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
@@ -22,6 +23,7 @@ from ccr_avn.valkey.server_facts import fetch_replication
 LIMIT = 1.0  # seconds for all of them to answer: writes may be paused
 
 SLUG, MARKED = "siblings", "marked"
+WORD = "mark"  # what this run has set is kept so
 LAG = 5.0  # seconds for a mark to be listed
 
 
@@ -61,7 +63,7 @@ def left_paused(seen: Seen, replica: str, until: float) -> str:
 
 
 def _source(seen: Seen, replica: str) -> str:
-    service = by_name(seen.family, replica)
+    service = seen.checked.get(replica)
     return (service.source if service else None) or ""
 
 
@@ -119,11 +121,12 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
                 detail=f"its role is master; promoting {replica} as well would make two primaries",
                 hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
             )
+        mark = "not needed" if _alone(replica, seen) else "missing"
         if not roles:
-            return go("there is no other replica", mark="not needed", unsaid=True)
+            return go("there is no other replica to ask", mark=mark, unsaid=True)
         silent = sorted(name for name, role in roles.items() if not role)
         still = f"{len(roles)} other replicas of {source} still follow it"
-        return go(f"{' and '.join(silent)} did not answer" if silent else still, mark="missing")
+        return go(f"{' and '.join(silent)} did not answer" if silent else still, mark=mark)
 
     return Step(
         slug=SLUG,
@@ -136,29 +139,29 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
     )
 
 
-def mark(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """Say on REPLICA that its promotion is about to be sent, where its primary has other replicas; then look at these.
+def mark(at: Setting, replica: str) -> Step[tuple[Service, ...]]:
+    """Say on REPLICA that its promotion is about to be sent, where its primary has other replicas, or may have some.
 
-    Of two runs that do so at once, on whichever machines, at least one sees the other's mark, and refuses.
-    ``listing``: the check that listed them.
+    :func:`list_siblings` comes later. Of two runs that do both, on whichever machines, at least one sees the other's mark.
     """
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        others, new = _judge_others(at, replica, found, seen), by_name(found, replica)
-        if others.verdict == "stop" or new is None:
-            return others
-        mine = f"{lineage.PROMOTING}={new.tags.get(lineage.PROMOTING)}" == word(seen)
-        return go(f"marked; {others.reason}") if mine else todo("not marked")
+        if seen.checked.get(_source(seen, replica)) is None or not found:
+            unknown = f"{replica} can't be marked: its primary is not listed"
+            return go(unknown, warnings=(unknown,))
+        mine = f"{lineage.PROMOTING}={found[0].tags.get(lineage.PROMOTING)}" == seen.result(WORD)
+        return go("it is marked as being promoted") if mine else todo("not marked")
 
     def word(seen: Seen) -> str:
-        old, new = (by_name(seen.family, name) for name in (_source(seen, replica), replica))
-        return lineage.mark(old, new, at.now) if old and new else f"{lineage.PROMOTING}={lineage.UNKNOWN}"
+        made = lineage.mark(seen.service(_source(seen, replica)), seen.service(replica), clock.now())
+        seen.keep(WORD, made)
+        return made
 
     return Step(
         slug=MARKED,
         purpose=f"mark {replica} as being promoted, if its primary has other replicas",
-        read=listing.read,
-        rule="it is marked, and no other replica is, or was promoted",
+        read=avn.service_named(at.project, replica),
+        rule="its mark is listed",
         judge=judge,
         change=avn.tags_update(at.project, replica, Later(variable="promoting_tag", fill=word)),
         asked=Keep(variable="mark", argv=(*at.gate(SLUG, replica), "--print", "mark")),
@@ -171,25 +174,36 @@ def mark(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[
     )
 
 
-def unmark(at: Setting, replica: str) -> Step[tuple[Tag, ...]]:
-    """However the run ends; but a promotion that was sent and not seen may still happen, and others are to know that."""
+def unmark(at: Setting, replica: str, carries: Step[Any] | None = None) -> Step[tuple[Tag, ...]]:
+    """However the run ends; but others are to know of a promotion that was sent until its tags record it.
+
+    ``carries``: the step that finds out whether the promoted service has the data: without it, it must not take over.
+    """
+
+    def may_happen(seen: Seen) -> bool:
+        if carries and seen.has(carries) and carries.judge(seen.of(carries), seen).verdict == "stop":
+            return False
+        return seen.may_be_promoting or seen.result("promote") not in (None, "refused")
 
     def unneeded(seen: Seen) -> str:
-        if seen.result(MARKED) in (None, "refused"):
+        before = seen.checked.get(replica)
+        if seen.result(WORD) is None and not (before and lineage.PROMOTING in before.tags):
             return "it was not marked"
-        sent = seen.result("promote") not in (None, "refused")
-        over = getattr(seen.answer("promote"), "role", "") == "master" or seen.answer("origin") is not None
-        return "its promotion may still happen, and the mark expires" if sent and not over else ""
+        return (
+            "" if _is_recorded(seen) or not may_happen(seen) else "its promotion may still happen, and the mark expires"
+        )
 
-    def judge(found: tuple[Tag, ...], _: Seen) -> Finding:
-        marked = any(one.key == lineage.PROMOTING for one in found)
-        return todo("it is marked as being promoted") if marked else go("it is not marked as being promoted")
+    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
+        mark = next((f"{one.key}={one.value}" for one in found if one.key == lineage.PROMOTING), None)
+        if mark is None or not (_is_recorded(seen) or mark == seen.result(WORD)):
+            return go("its mark is gone" if mark is None else "its mark is another run's")
+        return todo("it is marked as being promoted")
 
     return Step(
         slug="unmarked",
         purpose=f"remove the mark from {replica}",
         read=avn.tags_list(at.project, replica),
-        rule="it is not marked as being promoted",
+        rule="it is not marked by this run",
         judge=judge,
         change=avn.tags_update(at.project, replica, remove=(lineage.PROMOTING,)),
         poll=Poll(limit=LAG, first=0.2, interval=1),
@@ -197,41 +211,60 @@ def unmark(at: Setting, replica: str) -> Step[tuple[Tag, ...]]:
         unneeded=unneeded,
         rare=True,
         restores=MARKED,
+        brief=True,
         optional=True,
         always=True,
     )
 
 
-def list_siblings(at: Setting, replica: str, listing: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """The same look once writes are paused: nobody who begins now can miss that. It costs a start of avn."""
+def _is_recorded(seen: Seen) -> bool:
+    """Whether this run has seen the tags that record the promotion."""
+    return any(one.key == lineage.FROM for one in seen.answer("origin") or ())
+
+
+def list_siblings(
+    at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, forced: bool
+) -> Step[tuple[Service, ...]]:
+    """One whose promotion was sent, and has not ended, still says that it follows; the platform shows it. A start of avn.
+
+    ``listing``: the check that listed them. ``forced``: the run can do without it.
+    """
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        source, listed = _source(seen, replica), {one.name: one for one in found}
+        old, new = listed.get(source), listed.get(replica)
+        if old and new and (other := superseded(at.project, old, new, found, at.journals.promotions, now=clock.now())):
+            return other
+        still = {one.name for one in found if one.source == source}
+        if gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still):
+            return stop(
+                f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
+                detail=f"promoting {replica} as well would make two primaries",
+                hint=f"inspect it: avn service get {gone[0]}; if it was promoted, to finish that: "
+                f"ccr-avn switchover {source} {gone[0]}",
+            )
+        return go(f"all other replicas of {source} are listed as such")
+
     return Step(
         slug="siblings-listed",
         purpose="check that the other replicas of its primary are still listed as such, and none is marked",
         read=listing.read,
         rule="no other replica is marked, or was promoted",
-        judge=lambda found, seen: _judge_others(at, replica, found, seen),
+        judge=judge,
         command=at.gate(SLUG, replica),
         unneeded=partial(_alone, replica),
         rare=True,
         brief=True,
+        advisory=forced,
     )
 
 
 def _alone(replica: str, seen: Seen) -> str:
-    return "there is no other replica" if _is_over(seen) or not siblings_of(seen, replica) else ""
-
-
-def _judge_others(at: Setting, replica: str, found: tuple[Service, ...], seen: Seen) -> Finding:
-    """One whose promotion was sent, and has not ended, still says that it follows; the platform no longer lists it."""
-    source, listed = _source(seen, replica), {one.name: one for one in found}
-    old, new = listed.get(source), listed.get(replica)
-    if old and new and (other := superseded(at.project, old, new, found, at.journals.promotions, now=clock.now())):
-        return other
-    still = {one.name for one in found if one.source == source}
-    if gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still):
-        return stop(
-            f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
-            detail=f"promoting {replica} as well would make two primaries",
-            hint=f"inspect it: avn service get {gone[0]}; if it was promoted, to finish that: ccr-avn switchover {source} {gone[0]}",
-        )
-    return go(f"all other replicas of {source} are listed as such")
+    """Why no other replica of its primary can be promoted; empty: there is one, or nothing shows that there is none."""
+    new = seen.checked.get(replica)
+    if _is_over(seen) or new is None or new.source is None or new.source_project:
+        return "there is nothing to promote, or its primary is in another project"
+    old, listed = seen.checked.get(new.source), [one.name for one in seen.family if one.source == new.source]
+    others = {*listed, *(old.replicas if old else ())} - {replica}
+    known = old is not None or replica in listed
+    return "there is no other replica" if known and not others else ""

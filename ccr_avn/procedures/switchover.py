@@ -63,7 +63,7 @@ class Switchover(SwitchoverOptions):
                 compare_sides(at, old, new, check),
             ),
             steps=(
-                mark(at, new, both),
+                mark(at, new),
                 fencing.pause_writes(self),
                 fencing.catch_up(
                     at,
@@ -73,7 +73,7 @@ class Switchover(SwitchoverOptions):
                     target=lambda seen: None if seen.promoted else seen.fenced.target,
                 ),
                 look_at_siblings(at, new),
-                list_siblings(at, new, both),
+                list_siblings(at, new, both, forced=False),
                 fencing.prove_fence(self),
                 promotion.promote(
                     at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.guard_fence(self)
@@ -84,7 +84,7 @@ class Switchover(SwitchoverOptions):
                 promotion.integration_gone(at, new, limit=limit),
                 wait_running(at, new, limit=limit),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
-                unmark(at, new),
+                unmark(at, new, carries),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,

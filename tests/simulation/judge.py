@@ -147,8 +147,8 @@ def _says_what_it_did(run: Run, said: dict[str, Any]) -> Iterator[str]:
         return
     done = run.changes()
     marks = [one for one in done if one.path.endswith("/tags") and [*one.body["tags"]] == [PROMOTING]]
-    names = {one.path.split("/")[-2] for one in marks}
-    if not any(key == PROMOTING for name in names & run.after.keys() for key, _ in run.after[name].tags):
+    ours = {one.body["tags"][PROMOTING] for one in marks}
+    if not any(key == PROMOTING and value in ours for seen in run.after.values() for key, value in seen.tags):
         done = [one for one in done if one not in marks]  # they were taken away again
     if done and not said["changed"]:
         yield f"5: `{run.verb}` says that it changed nothing: {[(one.method, one.path) for one in done]}"

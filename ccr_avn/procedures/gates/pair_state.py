@@ -90,11 +90,13 @@ def pair_state(
     sent = [one for one in recorded if one.is_of(old, new)]
     if replica.role == "master":
         return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
+    marks = (one for one in (marked(old, (new,)) if old else ()) if one.is_of(old, new) and is_recent(one, now))
+    sent += marks  # which never say who is the primary
     if row:
         return PairState(state="following", row=row, doubt=any(is_recent(one, now) for one in sent))
     if any(row.type == READ_REPLICA and row.dest == new.name and (row.enabled or row.id) for row in rows):
         return PairState(state="hidden")  # whether the row does not say what it follows, or not whether it is on
-    proofs = (JOURNALED,) if sent else ()
+    proofs = tuple(dict.fromkeys(one.shown_by for one in sent))
     if primary and primary.paused_seconds and primary.replid == replica.replid:
         proofs = (*proofs, "the write pause on its primary")
     return PairState(state="promoting" if proofs else "hidden", proofs=proofs)

@@ -172,7 +172,7 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
     assert finding.verdict == verdict
     assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
     slugs = [step.slug for step in want.plan().steps]
-    assert slugs == ["marked", "promote", "origin", "running", "unmarked"]
+    assert slugs == ["marked", "siblings-listed", "promote", "origin", "running", "unmarked"]
 
 
 @pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
