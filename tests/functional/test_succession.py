@@ -41,17 +41,10 @@ def promotes(operator: Operator, replica: str, *, by_hand: str = "", wait: bool 
     return f"bash -c '{by_hand or ':'} && avn service integration-delete {row(operator, replica)}{waits}'"
 
 
-@pytest.mark.parametrize(
-    ("words", "seen"),
-    [
-        (go("us2"), "us1 is no longer listed as a replica of eu"),
-        (("failover", "us2", "--yes", "--allow-data-loss"), "us1, another replica of eu, was promoted in the meantime"),
-    ],
-)
-def test_a_sibling_that_was_promoted_since_the_checks_is_seen(
-    three: Operator, words: tuple[str, ...], seen: str
-) -> None:
-    three.ends(4, *words, "--before", promotes(three, "us1"), says=(seen, "ccr-avn switchover eu us1"))
+@pytest.mark.parametrize("words", [go("us2"), ("failover", "us2", "--yes", "--allow-data-loss")])
+def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, words: tuple[str, ...]) -> None:
+    seen = ("us1, another replica of eu, was promoted in the meantime", "ccr-avn switchover eu us1")
+    three.ends(4, *words, "--before", promotes(three, "us1"), says=seen)
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
     assert accepts(three, "eu"), "nothing of it is left"
 
