@@ -35,17 +35,26 @@ RACES = (
     ("switchover", "failover-to-another"),
     ("failover", "another-replica"),
 )
-DOORS = (2, 3, 5, 8, 12, 17, 23, 30, 40, 55, 80, 120, 200, 400)
+FEW, MANY = (2, 5, 12, 30, 80, 200), (3, 8, 17, 23, 40, 55, 65, 95, 120, 160, 250, 320, 400)
 """How often the one has waited for something when the other begins."""
 
 
-@pytest.mark.parametrize("accidents", [(), ("a slow promotion",), ("the primary dies", "a slow promotion")])
+@pytest.mark.parametrize(
+    ("accidents", "doors"),
+    [
+        ((), FEW),
+        pytest.param((), MANY, marks=pytest.mark.slow),
+        pytest.param(("a slow promotion",), (*FEW, *MANY), marks=pytest.mark.slow),
+        pytest.param(("the primary dies", "a slow promotion"), (*FEW, *MANY), marks=pytest.mark.slow),
+    ],
+    ids=["few", "many", "slow", "dead"],
+)
 @pytest.mark.parametrize(("first", "second"), RACES)
 def test_two_people_on_two_machines_promote_one_replica_of_a_primary(
-    first: str, second: str, accidents: tuple[str, ...]
+    first: str, second: str, accidents: tuple[str, ...], doors: tuple[int, ...]
 ) -> None:
     """Neither knows of the other but by Aiven and the servers; one of the two goes through."""
-    for door in DOORS:
+    for door in doors:
         events = (*(Event("accident", one, 2) for one in accidents), Event("command", second, door, who="bob"))
         verdict = play(Script(door, "two replicas", writers=True, first=first, events=events))
         assert not verdict.problems, door
