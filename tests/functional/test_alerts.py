@@ -157,6 +157,7 @@ def expressions_of(board: dict[str, Any]) -> list[str]:
     return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
 
 
+@pytest.mark.slow
 def test_rules_and_dashboard_name_metrics_that_are_exported(make: Make, of_watch: tuple[str, str]) -> None:
     operator = add_pairs(make(), 2)
     well = exported(operator)

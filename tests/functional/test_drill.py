@@ -143,6 +143,7 @@ def test_what_a_drill_left_is_no_replica_to_enable_and_what_a_failover_promoted_
     assert "avn service terminate" not in only.out + only.err, "it is the primary"
 
 
+@pytest.mark.slow
 def test_what_has_clients_is_left(make: Make) -> None:
     """Also at the last moment, when all the platform shows is as before."""
     primary = primary_at(make(promoted_backups=False))
@@ -175,6 +176,7 @@ def test_a_critical_assumption_that_was_not_tested_is_no_success(primary: Operat
     assert "critical and not tested: filter-refuses" in primary.ccr("doctor").out
 
 
+@pytest.mark.slow
 def test_a_termination_is_sent_again_until_it_is_accepted(primary: Operator) -> None:
     primary.sandbox.faults.add(kind="status", status=429, method="DELETE", path="/service/")
     done = primary.ccr(*BY_LINK)

@@ -97,6 +97,7 @@ ANSWERED = [(hook, "answers") for hook in HOOKS]
 UNANSWERED = [(list(HOOKS)[place], how) for place in (-2, -1) for how in ("refuses", "hangs", "away")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hook", "how"), [*ANSWERED, *UNANSWERED])
 def test_a_hook_tells_or_fails_with_one_line_and_no_secret(tmp_path: Path, hook: str, how: str) -> None:
     fine, holds = HOOKS[hook]

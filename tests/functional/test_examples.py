@@ -267,6 +267,7 @@ def as_a_container(there: Scene, name: str) -> Ended:
     return there.starts(*container["command"], **environment, TMPDIR=str(there.place("tmp")))
 
 
+@pytest.mark.slow
 def test_the_containers_do_what_they_are_for(make: Make) -> None:
     there = scene(make)
     assert as_a_container(there, "status.yaml").code == 0

@@ -42,6 +42,7 @@ def runs_to(operator: Operator, line: str, *words: str, anew: bool = False) -> t
     return child, child.tells(line)
 
 
+@pytest.mark.slow
 def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Operator) -> None:
     pair.sandbox.faults.add(kind="status", status=403, method="PUT", path="/service/eu$", times=2)
     with Load(uri(pair, "eu")) as load:

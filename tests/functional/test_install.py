@@ -30,6 +30,7 @@ def enables(operator: Operator, *program: str, **environment: str) -> None:
     assert "nothing was changed" in done.out
 
 
+@pytest.mark.slow
 def test_it_enables_a_pair_from_a_folder_without_scripts(operator: Operator, tmp_path: Path) -> None:
     """As `pip install --target` makes one: run by an interpreter that has nothing installed."""
     folder = tmp_path / "site"

@@ -63,6 +63,7 @@ def test_a_preview_passes_shellcheck() -> None:
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_write(make: Make) -> None:
     operator = paired(make(refuse_client_pause=True))
     text = operator.ccr("switchover", "eu", "us", "--dry-run", "--fence", "observe").out

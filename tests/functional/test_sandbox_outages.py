@@ -48,6 +48,7 @@ def test_nobody_takes_the_port_of_a_server_that_is_down(pair_clients: PairClient
     assert answers(eu)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "api-only"])
 def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(pair_clients: PairClients, kind: str) -> None:
     operator, eu, us = pair_clients

@@ -77,7 +77,10 @@ def test_a_failover_on_another_machine_promotes_no_second_replica(three: Operato
     assert platform.services["us2"].tags == {}
 
 
-@pytest.mark.parametrize("words", [("switchover", "eu", "us1"), ("failover", "us1", "--allow-data-loss")])
+SWITCH, FORCE = ("switchover", "eu", "us1"), ("failover", "us1", "--allow-data-loss")
+
+
+@pytest.mark.parametrize("words", [FORCE, pytest.param(SWITCH, marks=pytest.mark.slow)])
 def test_a_paste_marks_its_replica_as_a_run_does(three: Operator, words: tuple[str, ...]) -> None:
     text = three.ccr(*words, "--dry-run").out
     platform = three.sandbox.platform
@@ -153,6 +156,7 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
     assert accepts(forked, "eu")
 
 
+@pytest.mark.slow
 def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
     """By a token that may not set them: the journal on this machine shows it; elsewhere it is refused, and explained."""
     pair.sandbox.faults.add(kind="status", status=403, method="PATCH", path="/tags")
