@@ -18,6 +18,7 @@ from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.writers import Snapshot
 
 FAST = 0.005  # seconds between the first looks while applications wait
 
@@ -151,8 +152,8 @@ def carries_history(
         return judge_carries(side, expected(seen, side), primary(seen) or "its primary", replica)
 
     def filled(seen: Seen) -> str:
-        before = expected(seen, None)
-        return f"{before.ids[0]}:{before.offset or 0}" if before.ids else "nothing-is-known"
+        before = seen.fenced.target or (seen.sides and seen.sides.replica)
+        return Snapshot.of(before).token if before else "none"
 
     token = Later(variable=variable, fill=filled)
     argv = at.gate("history", replica, "--token", token, limit=limit, tight=True)

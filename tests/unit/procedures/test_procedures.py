@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.plan.model import Call, Later, Plan
+from ccr_avn.plan.model import Call, Later, Plan, fill
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
@@ -14,6 +14,7 @@ from ccr_avn.procedures.seen import FENCE, Fenced, Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
+from ccr_avn.valkey.writers import Snapshot
 from tests.support.avn_parser import read_by_avn
 from tests.support.factories import fact, side
 from tests.support.plans import PLANS, SETTING, switching_plans
@@ -183,3 +184,15 @@ def test_a_replica_may_have_followed_its_primary_to_another_node(
     for health in (None, Sides(primary=side(replid=OLD), replica=side("slave", replid=OLD), state=following)):
         seen.remember("health", health)
         assert step.judge(promoted, seen).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("verb", "looked"), [(Switchover(primary="eu", replica="us"), "health"), (Failover(replica="us"), "last-known")]
+)
+def test_the_command_in_the_journal_can_be_typed(verb: Switchover | Failover, looked: str) -> None:
+    """Its token is one that `gate history` reads: what the replica had before it was promoted."""
+    [history] = [step for step in verb.plan().steps if step.slug == "history"]
+    seen, replica = Seen(), side("slave", 7)
+    seen.remember(looked, Sides(primary=None, replica=replica, state=PairState(state="following")))
+    words = fill(history.command, seen)
+    assert Snapshot.parse(words[words.index("--token") + 1]) == Snapshot.of(replica)
