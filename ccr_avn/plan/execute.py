@@ -156,7 +156,7 @@ class Run:
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
-        taken_back = step.restores and outcome in ("found", "changed") and self._sent <= {step.restores, step.slug}
+        taken_back = step.restores and outcome == "changed" and self._sent <= {step.restores, step.slug}
         if taken_back and not self.past_return:
             self.changed = False
         now = self._now()
