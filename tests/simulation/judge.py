@@ -402,7 +402,8 @@ def _names_what_is_left(made: World, run: Run) -> Iterator[str]:
     """5: a pause or a service that is left is named."""
     said = _envelope(run) or {}
     for name in run.paused:
-        mine = any(pause[0] == name and pause[1].endswith(str(said["run"])) for pause in made.fleet.pauses)
+        by = [who for service, who, at in made.fleet.pauses if service == name and at <= run.ended]
+        mine = bool(by) and by[-1].endswith(str(said["run"]))
         told = json.dumps([said["error"], said["warnings"], said["result"]])
         if mine and run.verb in ("switchover", "evacuate") and "paused" not in told:
             yield f"5: `{run.verb}` left the writes on {name} paused, and does not say so: {told[:600]}"
@@ -443,7 +444,8 @@ def _reaches_its_end(made: World, first: Run, script: Script) -> Iterator[str]:
         now = (run.code, (said.get("error") or {}).get("what"))
         if run.code == 0:
             break
-        if now[0] == (last or now)[0] and last and not run.changes():
+        changed = [one for one in run.changes() if not one.path.endswith("/tags")]  # a mark comes and goes
+        if now[0] == (last or now)[0] and last and not changed:
             return
         last = now
     else:

@@ -447,7 +447,7 @@ class Server:
             )
         elif name == "PAUSE":
             self.paused_until = max(self.paused_until, self.now + int(words[0]) / 1000)
-            self.fleet.pauses.append((self.name, connection.name, self.paused_until))
+            self.fleet.pauses.append((self.name, connection.name, self.fleet.kernel.now))
         elif name == "UNPAUSE":
             self.paused_until = 0.0
             self.wake()
