@@ -104,19 +104,20 @@ def mark(old: "Service", new: "Service", now: float) -> str:
     return f"{PROMOTING}=" + (UNKNOWN if None in born else f"{now:.0f}-{born[0]}-{born[1]}-{_digest(old.name)}")
 
 
-def is_marked(tags: Mapping[str, object], names: Iterable[str]) -> bool:
-    """Whether the tags of a service say that its promotion from one of these was about to be sent."""
+def mark_in(tags: Mapping[str, object], names: Iterable[str]) -> re.Match[str] | None:
+    """What the tags of a service say of its promotion from one of these, if it was about to be sent."""
     found = _MARK.fullmatch(str(tags.get(PROMOTING)))
-    return found is not None and found[4] in map(_digest, names)
+    return found if found and found[4] in map(_digest, names) else None
 
 
 def marked(old: "Service", services: Iterable["Service"]) -> Iterator[Recorded]:
-    """The promotions from ``old`` that marks say were about to be sent."""
+    """The promotions of ``services`` from ``old``, these very ones, that marks say were about to be sent."""
     for new in services:
-        if is_marked(new.tags, (old.name,)):
-            sent, *born = (int(one) for one in str(new.tags[PROMOTING]).split("-")[:3])
-            origin = Origin(name=old.name, old_created=born[0], new_created=born[1])
-            yield Recorded(new=new.name, origin=origin, proven=False, sent_at=sent, shown_by=MARKED)
+        if found := mark_in(new.tags, (old.name,)):
+            origin = Origin(name=old.name, old_created=int(found[2]), new_created=int(found[3]))
+            sent = Recorded(new=new.name, origin=origin, proven=False, sent_at=int(found[1]), shown_by=MARKED)
+            if sent.is_of(old, new):
+                yield sent
 
 
 def _digest(name: str) -> str:

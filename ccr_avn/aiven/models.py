@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ccr_avn.aiven.avn import NOT_ENABLED
-from ccr_avn.aiven.lineage import FROM, Recorded, is_marked
+from ccr_avn.aiven.lineage import FROM, Recorded, mark_in
 from ccr_avn.aiven.reading import Fact, M, Rows, listed, parsed, rows_of, salvaged, unreadable
 
 SERVING = ("RUNNING", "REBALANCING")
@@ -247,7 +247,7 @@ def family_in(
     return named, [
         row
         for name, row in rows.items()
-        if name not in names and (known & {name, *_sources(row)} or is_marked(_tags(row), known))
+        if name not in names and (known & {name, *_sources(row)} or mark_in(_tags(row), known))
     ]
 
 

@@ -83,7 +83,10 @@ class Session:
                     console.warn(f"{name} failed ({type(error).__name__}); continuing without it")
 
     def perform(self, world: World, verb: Verb, confirm: Callable[[Run], None] | None) -> Run:
-        """Run the verb's plan. ``confirm``: asks, between the checks and the first change; None: the checks are all. The ``held`` of the world keeps signals from breaking into what must be whole.
+        """Run the verb's plan.
+
+        ``confirm`` asks, between the checks and the first change; None: the checks are all. The ``held`` of the world
+        keeps signals from breaking into what must be whole.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it; it knows whether anything had been changed.

@@ -52,7 +52,8 @@ def temporary_replica(story: Story) -> str:
 def unfinished(project: str | None, now: float) -> tuple[Story, ...]:
     """Of each pair the run on this machine that changed something and has no end, where no later one on it ended well.
 
-    It was killed, or is still running. What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
+    It was killed, or is still running. What a promotion had not yet sent leaves nothing behind but its write pause.
+    ``now``: seconds since 1970.
     """
     found, settled = [], set[tuple[str, ...]]()
     for path, about in journal.of(project, *LASTING):

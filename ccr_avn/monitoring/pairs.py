@@ -64,11 +64,7 @@ def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()
     for name, later in found.items():
         origins = {new.name: name for new in later} | origins
     marks = [one for one in services if PROMOTING in one.tags]
-    sent = {
-        old.name: those
-        for old in (services if marks else ())
-        if (those := tuple(one for one in marked(old, marks) if one.is_of(old, known[one.new])))
-    }
+    sent = {old.name: those for old in (services if marks else ()) if (those := tuple(marked(old, marks)))}
     return {
         name: Succession(
             origin=origins.get(name, ""),

@@ -231,7 +231,8 @@ class Run:
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
             sent = failure.sent if failure else "answered"
             self.seen.keep(step.slug, sent)
-            self._sent |= {step.slug} if sent != "refused" else set()
+            if sent != "refused":
+                self._sent.add(step.slug)
             self._emit(
                 events.ChangeEnded(
                     at=self._now(),

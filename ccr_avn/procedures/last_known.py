@@ -63,7 +63,6 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
         purpose="look up its primary by name if the services can't be listed",
         read=avn.service_named(at.project, Later(variable="source", fill=its_name)),
         rule="the primary was looked up",
-        judge=judge,
         unneeded=lambda seen: "it is known" if seen.has(listing) else "",
         rare=True,
     )
@@ -122,19 +121,17 @@ def look_again_at_primary(at: Setting, want: FailoverOptions, check: tuple[Word,
             _primary_after_all(at, seen.checked.get(seen.service(want.replica).source or ""), known.replica)
 
     def unneeded(seen: Seen) -> str:
-        return (
-            ""
-            if seen.row and seen.sides and seen.sides.primary
-            else "its primary did not answer, or there is nothing to promote"
-        )
+        to_ask = seen.row and seen.sides and seen.sides.primary
+        return "" if to_ask else "its primary did not answer, or there is nothing to promote"
 
+    rule = "no run holds a write pause on its primary"
     return Step(
         slug="unlocked",
         purpose="check that no switchover from its primary has begun meanwhile",
         read=Probe(read, at.server("PRIMARY", "CLIENT LIST")),
         command=check,
-        rule="no run holds a write pause on its primary",
-        judge=lambda _, __: go("no run holds a write pause on its primary"),
+        rule=rule,
+        judge=lambda _, __: go(rule),
         unneeded=unneeded,
         rare=True,
     )

@@ -48,10 +48,10 @@ def look_up(
         note(f"warning: {said}")
     services = {one.name: one for one in found}
     if missing := [name for name in names if name not in services]:
-        others: list[tuple[Service, ...]] = []
-        with suppress(AvnError):  # only for a guess
-            others = answers(world, lambda _: None, avn.service_list(project)) if by_list else []
-        known = [one.name for services in others for one in services]
+        known: list[str] = []
+        if by_list:
+            with suppress(AvnError):  # only for a guess
+                known = [one.name for one in answers(world, lambda _: None, avn.service_list(project))[0]]
         guesses = "".join(near(name, known) for name in sorted(missing))
         hint = f"check the name{guesses} and the project: avn service list"
         raise Refused(f"{' and '.join(missing)} does not exist", hint=hint)

@@ -81,12 +81,10 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        new, recorded = by_name(found, replica), at.journals.promotions
+        new = by_name(found, replica)
         if new is None or not new.source:
             return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
-        old = by_name(found, new.source)
-        other = superseded(at.project, old, new, found, recorded, now=clock.now()) if old else None
-        return other or go(f"{replica} replicates {new.source}")
+        return _another(at, found, new.source, replica) or go(f"{replica} replicates {new.source}")
 
     step = Step(
         slug="pair",
@@ -189,9 +187,8 @@ def unmark(at: Setting, replica: str, carries: Step[Any] | None = None) -> Step[
         before = seen.checked.get(replica)
         if seen.result(WORD) is None and not (before and lineage.PROMOTING in before.tags):
             return "it was not marked"
-        return (
-            "" if _is_recorded(seen) or not may_happen(seen) else "its promotion may still happen, and the mark expires"
-        )
+        is_over = _is_recorded(seen) or not may_happen(seen)
+        return "" if is_over else "its promotion may still happen, and the mark expires"
 
     def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
         mark = next((f"{one.key}={one.value}" for one in found if one.key == lineage.PROMOTING), None)
@@ -231,9 +228,8 @@ def list_siblings(
     """
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        source, listed = _source(seen, replica), {one.name: one for one in found}
-        old, new = listed.get(source), listed.get(replica)
-        if old and new and (other := superseded(at.project, old, new, found, at.journals.promotions, now=clock.now())):
+        source = _source(seen, replica)
+        if other := _another(at, found, source, replica):
             return other
         still = {one.name for one in found if one.source == source}
         if gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still):
@@ -257,6 +253,12 @@ def list_siblings(
         brief=True,
         advisory=forced,
     )
+
+
+def _another(at: Setting, found: tuple[Service, ...], source: str, replica: str) -> Finding | None:
+    """Another one that took over from SOURCE, or may be about to, as far as they are listed."""
+    old, new = by_name(found, source), by_name(found, replica)
+    return superseded(at.project, old, new, found, at.journals.promotions, now=clock.now()) if old and new else None
 
 
 def _alone(replica: str, seen: Seen) -> str:

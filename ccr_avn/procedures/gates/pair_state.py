@@ -67,8 +67,8 @@ def still_sent(
 ) -> tuple[Recorded, ...]:
     """The promotions of replicas of ``old`` that were sent, of which no more is known, and that may still happen."""
     services = tuple(services)
-    sent = (one for one in (*recorded, *marked(old, services)) if is_recent(one, now))
-    return tuple(one for one in sent if any(one.is_of(old, new) for new in services))
+    known = (one for one in recorded if any(one.is_of(old, new) for new in services))
+    return tuple(one for one in (*known, *marked(old, services)) if is_recent(one, now))
 
 
 def is_recent(sent: Recorded, now: float) -> bool:
@@ -90,8 +90,7 @@ def pair_state(
     sent = [one for one in recorded if one.is_of(old, new)]
     if replica.role == "master":
         return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
-    marks = (one for one in (marked(old, (new,)) if old else ()) if one.is_of(old, new) and is_recent(one, now))
-    sent += marks  # which never say who is the primary
+    sent += still_sent(old, (new,), (), now=now) if old else ()  # its mark, which never says who is the primary
     if row:
         return PairState(state="following", row=row, doubt=any(is_recent(one, now) for one in sent))
     if any(row.type == READ_REPLICA and row.dest == new.name and (row.enabled or row.id) for row in rows):
