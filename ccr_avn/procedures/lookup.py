@@ -54,7 +54,7 @@ def look_up(
                 known = [one.name for one in answers(world, lambda _: None, avn.service_list(project))[0]]
         guesses = "".join(near(name, known) for name in sorted(missing))
         hint = f"check the name{guesses} and the project: avn service list"
-        raise Refused(f"{' and '.join(missing)} does not exist", hint=hint)
+        raise Refused("; ".join(f"{name} does not exist" for name in missing), hint=hint)
     return tuple(services[name] for name in names)
 
 

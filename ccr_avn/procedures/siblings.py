@@ -115,7 +115,7 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
         source = _source(seen, replica)
         if taken := sorted(name for name, role in roles.items() if role == "master"):
             return stop(
-                f"{' and '.join(taken)}, another replica of {source}, was promoted in the meantime",
+                "; ".join(f"{one}, another replica of {source}, was promoted in the meantime" for one in taken),
                 detail=f"its role is master; promoting {replica} as well would make two primaries",
                 hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
             )
@@ -233,8 +233,9 @@ def list_siblings(
             return other
         still = {one.name for one in found if one.source == source}
         if gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still):
+            missing = "; ".join(f"{one} is no longer listed as a replica of {source}" for one in gone)
             return stop(
-                f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
+                f"{missing}: another run may be promoting it",
                 detail=f"promoting {replica} as well would make two primaries",
                 hint=f"inspect it: avn service get {gone[0]}; if it was promoted, to finish that: "
                 f"ccr-avn switchover {source} {gone[0]}",

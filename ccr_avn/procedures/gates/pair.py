@@ -26,9 +26,9 @@ def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding
     old, new, project = found.get(primary), found.get(replica), at.project
     services, recorded = tuple(found.values()), at.journals.promotions
     if old is None or new is None:
-        missing = " and ".join(name for name in (primary, replica) if name not in found)
+        missing = "; ".join(f"{name} does not exist" for name in (primary, replica) if name not in found)
         hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
-        return stop(f"{missing} does not exist", hint=hint)
+        return stop(missing, hint=hint)
     if promoted_from(old, services) == new:
         back = f"ccr-avn enable {primary} NEW --replica-cloud CLOUD, then ccr-avn switchover {primary} NEW"
         return stop(

@@ -57,9 +57,13 @@ def test_where_the_list_crashes_each_is_asked_for_by_name(fp: FakeProcess, avn: 
 def test_a_name_that_does_not_exist_is_refused_at_once(fp: FakeProcess, avn: str) -> None:
     answers(fp, avn, "list", "us", "typo", stdout=json.dumps([US]))
     answers(fp, avn, "list", stdout=json.dumps([US, {**US, "service_name": "typed"}]))
-    with pytest.raises(Refused, match="typo does not exist") as refused:
+    with pytest.raises(Refused, match=r"^typo does not exist$") as refused:
         lookup.look_up(world(avn), Project(), ("us", "typo"))
     assert "typed?" in refused.value.hint
+    answers(fp, avn, "list", "typo", "us1", stdout="[]")
+    answers(fp, avn, "list", stdout=json.dumps([US]))
+    with pytest.raises(Refused, match=r"^typo does not exist; us1 does not exist$"):
+        lookup.look_up(world(avn), Project(), ("typo", "us1"))
 
 
 def test_what_is_no_cloud_is_refused_with_what_may_be_meant(fp: FakeProcess, avn: str) -> None:
